@@ -1,0 +1,1 @@
+"""Should we believe it: convergence, predictive checks, calibration on held-out patients."""

@@ -1,0 +1,143 @@
+"""Has the sampler found the posterior? Diagnostics, a gate, and what to do when it is shut."""
+
+from dataclasses import asdict, dataclass
+
+import arviz_stats as azs
+import numpy as np
+import pandas as pd
+
+from dpm.errors import CheckError
+from dpm.posterior.posterior import Posterior
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What a chain has to reach (Vehtari et al. 2021, doi 10.1214/20-BA1221; Betancourt 2016, arXiv:1604.00695).
+
+    Conventions, not laws: a study file may relax them, and the report then shows it.
+
+    Attributes:
+        r_hat: largest rank-normalised split R-hat.
+        ess_bulk, ess_tail: smallest effective sample size, over all chains.
+        divergences: most divergent transitions.
+        e_bfmi: smallest energy fraction of missing information of a chain.
+    """
+
+    r_hat: float = 1.01
+    ess_bulk: float = 400.0
+    ess_tail: float = 400.0
+    divergences: int = 0
+    e_bfmi: float = 0.3
+
+
+REMEDIES = {
+    "r_hat": "Run longer (fit.warmup, fit.draws); if it stays, the chains disagree: look for two modes or a parameter the data do not identify.",
+    "ess_bulk": "Draw more (fit.draws), or raise fit.warmup.",
+    "ess_tail": "Draw more (fit.draws); tails need more than means.",
+    "divergences": "Raise fit.target_accept to 0.95 or 0.99; if it stays, a prior lets a spread go to zero: tighten it.",
+    "e_bfmi": "Raise fit.warmup; if it stays, reconsider the priors of the subject-level spreads.",
+}
+
+
+def parameter_table(posterior: Posterior) -> pd.DataFrame:
+    """Per population value: mean, sd, quantiles, diagnostics, and the Laplace estimate it was started from.
+
+    Constants (the diagonal of a correlation matrix) and the Cholesky factor of a matrix shown itself are left out.
+
+    Returns:
+        columns `site`, `mean`, `sd`, `q2.5`, `q97.5`, `rhat`, `ess_bulk`, `ess_tail`, `mcse_mean`,
+        `laplace_estimate`, `laplace_se`.
+    """
+    rows = []
+    for name, values in posterior.draws.data_vars.items():
+        if str(name).endswith("_cholesky"):
+            continue
+        array = values.to_numpy()
+        for index in np.ndindex(array.shape[2:]):
+            if len(index) == 2 and index[0] <= index[1] and array.shape[2] == array.shape[3]:
+                continue
+            label = f"{name}[{','.join(map(str, index))}]" if index else str(name)
+            rows.append({"site": label, **_row(array[(..., *index)])})
+    table = pd.DataFrame(rows)
+    laplace = posterior.estimates.reindex(table["site"])
+    return table.assign(laplace_estimate=laplace["estimate"].to_numpy(), laplace_se=laplace["se"].to_numpy())
+
+
+def _row(draws: np.ndarray) -> dict[str, float]:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    several = draws.shape[0] > 1
+    return {
+        "mean": float(draws.mean()),
+        "sd": float(draws.std(ddof=1)),
+        "q2.5": float(low),
+        "q97.5": float(high),
+        "rhat": float(azs.rhat(draws)) if several else np.nan,
+        "ess_bulk": float(azs.ess(draws, method="bulk")),
+        "ess_tail": float(azs.ess(draws, method="tail", prob=(0.05, 0.95))),
+        "mcse_mean": float(azs.mcse(draws, method="mean")),
+    }
+
+
+def convergence_table(posterior: Posterior, gate: Gate | None = None) -> pd.DataFrame:
+    """Every criterion against its gate.
+
+    Returns:
+        columns `criterion`, `value`, `gate`, `passed`, `worst` (the parameter or chain it stands for), `remedy` (empty
+        when passed) and `relaxed_from` (the default, where `gate` is looser than it).
+    """
+    gate = gate or Gate()
+    observed = _sampled(posterior) if "sample_stats" in posterior.tree.children else _maximised(posterior)
+    default, rows = asdict(Gate()), []
+    for criterion, (value, worst) in observed.items():
+        bound = asdict(gate).get(criterion, 1e-6)
+        upper = criterion in ("r_hat", "divergences", "newton_decrement")
+        # R-hat has to stay below its bound, the others may reach theirs.
+        passed = (value < bound if criterion == "r_hat" else value <= bound) if upper else value >= bound
+        usual = default.get(criterion, bound)
+        relaxed = bound > usual if upper else bound < usual
+        rows.append(
+            {
+                "criterion": criterion,
+                "value": value,
+                "gate": bound,
+                "passed": bool(passed and np.isfinite(value)),
+                "worst": worst,
+                "remedy": "" if passed else REMEDIES.get(criterion, "Fit again from other starting points."),
+                "relaxed_from": usual if relaxed else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _sampled(posterior: Posterior) -> dict[str, tuple[float, str]]:
+    table = parameter_table(posterior).set_index("site")
+    stats = posterior.tree["sample_stats"].to_dataset()
+    found = {
+        "r_hat": (float(table["rhat"].max()), str(table["rhat"].idxmax())),
+        "ess_bulk": (float(table["ess_bulk"].min()), str(table["ess_bulk"].idxmin())),
+        "ess_tail": (float(table["ess_tail"].min()), str(table["ess_tail"].idxmin())),
+        "divergences": (float(stats["diverging"].sum()), f"of {stats['diverging'].size} transitions"),
+    }
+    if "energy" in stats:
+        energy = np.asarray(azs.bfmi(stats["energy"].to_numpy()))
+        found["e_bfmi"] = (float(energy.min()), f"chain {int(energy.argmin())}")
+    return found
+
+
+def _maximised(posterior: Posterior) -> dict[str, tuple[float, str]]:
+    return {"newton_decrement": (float(posterior.provenance.get("newton_decrement", np.inf)), "at the maximum")}
+
+
+def require_converged(posterior: Posterior, gate: Gate | None = None) -> None:
+    """Refuse a posterior that has not converged.
+
+    Raises:
+        CheckError: naming every criterion that failed, where, and what to try.
+    """
+    table = convergence_table(posterior, gate)
+    failed = table[~table["passed"]]
+    if failed.empty:
+        return
+    expected = "; ".join(f"{row.criterion} within {row.gate:g}" for row in failed.itertuples())
+    got = "; ".join(f"{row.criterion} {row.value:.4g} ({row.worst})" for row in failed.itertuples())
+    raise CheckError("convergence", expected, got, " ".join(dict.fromkeys(failed["remedy"])))

@@ -1,0 +1,221 @@
+"""`Cohort`: checked tables of what was observed, and the arrays a model sees."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from jax import numpy as jnp
+
+from dpm.cohort.encodings import Encodings
+from dpm.cohort.flow import FlowStep, count_step
+from dpm.cohort.records import Records
+from dpm.cohort.roles import Roles
+from dpm.cohort.visits import VisitRule
+from dpm.errors import CohortError
+from dpm.types import Bool, Float, Int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a cohort was read from.
+
+    Attributes:
+        file: its name without the folder, or "table" for a data frame.
+        sha256: of the bytes of the file, or of the data frame written as CSV.
+        rows: how many were read, without the header.
+    """
+
+    file: str
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cohort:
+    """Checked tables of subjects, visits and events. Made by `read_cohort`.
+
+    The tables are read-only by agreement: every method returns a new cohort and leaves this one as it is.
+
+    Attributes:
+        subjects: index `subject` (text); `arm` where there is one, covariates under the names dpm uses
+            (transformed, not standardised), groups and subgroups as ordered categories of text.
+        visits: `subject`, `time` [years since baseline], one column per outcome on its transformed scale
+            (NaN where not measured) and `row`, the line in the file; in time order within a subject.
+        events: `subject`, `event`, `time` [years], a row per subject; no rows where events are not followed.
+        roles: how the columns were read.
+        source: the file.
+        flow: the attrition so far.
+    """
+
+    subjects: pd.DataFrame
+    visits: pd.DataFrame
+    events: pd.DataFrame
+    roles: Roles
+    source: Source
+    flow: tuple[FlowStep, ...] = ()
+
+    def __repr__(self) -> str:
+        arms = ", ".join(f"{arm} {n}" for arm, n in self.arms.items())
+        outcomes = ", ".join(self.roles.outcomes)
+        return (
+            f"Cohort({self.source.file}: {self.n_subjects:,} subjects ({arms}), {self.n_visits:,} visits; {outcomes})"
+        )
+
+    @property
+    def n_subjects(self) -> int:
+        return len(self.subjects)
+
+    @property
+    def n_visits(self) -> int:
+        return len(self.visits)
+
+    @property
+    def arms(self) -> pd.Series:
+        """Subjects per arm; one entry "all" without arms."""
+        return _arm_of(self).value_counts(sort=False).sort_index()
+
+    @property
+    def position(self) -> Int[np.ndarray, " row"]:
+        """For each row of `visits`, the position of its subject in `subjects`."""
+        return self.subjects.index.get_indexer(pd.Index(self.visits["subject"]))
+
+    def subset(self, ids: Iterable[object]) -> "Cohort":
+        """Only these subjects, in the order they have here.
+
+        Raises:
+            CohortError: an id is not in the cohort, or there is none.
+        """
+        return _keep(self, self._member(ids, "subset"), "keep listed subjects", "not listed")
+
+    def exclude(self, ids: Iterable[object], reason: str) -> "Cohort":
+        """All but these subjects; `reason` goes into the attrition table.
+
+        Raises:
+            CohortError: an id is not in the cohort, or nobody is left.
+        """
+        return _keep(self, ~self._member(ids, "exclude"), "exclude subjects", reason)
+
+    def where(self, **levels: str) -> "Cohort":
+        """Only the subjects at these levels of `arm`, a group or a subgroup: `where(arm="placebo")`.
+
+        Raises:
+            CohortError: there is no such column, or nobody at this level.
+        """
+        cohort = self
+        for column, level in levels.items():
+            cohort = _keep(cohort, _at_level(cohort, column, level), f"keep {column} {level}", f"other {column}")
+        return cohort
+
+    def until(self, time: float) -> "Cohort":
+        """The visits up to and including `time` [years]; subjects and their events stay."""
+        return self._keep_visits(self.visits["time"] <= time, f"visits until {time:g} years", f"after {time:g} years")
+
+    def after(self, time: float) -> "Cohort":
+        """The visits later than `time` [years]; subjects stay, with or without visits left."""
+        return self._keep_visits(self.visits["time"] > time, f"visits after {time:g} years", f"until {time:g} years")
+
+    def terminal_visits(self, rule: VisitRule) -> pd.Series:
+        """Which rows of `visits` exist only because the patient is dying, on the index of `visits`.
+
+        Raises:
+            CohortError: events are not followed in this cohort.
+        """
+        if self.roles.events is None:
+            raise CohortError("terminal_visits", "a cohort with events", "none", "Declare [events] in the roles.")
+        return rule.terminal(self.visits, self.events, self.roles.events.censored)
+
+    def drop_visits(self, mask: pd.Series, reason: str) -> "Cohort":
+        """All visits but those where `mask` is true; `reason` goes into the attrition table.
+
+        Raises:
+            CohortError: the mask does not belong to this table of visits.
+        """
+        if not mask.index.equals(self.visits.index) or mask.dtype != bool:
+            got = f"{len(mask):,} values of {mask.dtype} on another index or of another kind"
+            raise CohortError("drop_visits", f"one true or false for each of {self.n_visits:,} visits", got)
+        return self._keep_visits(~mask, "drop visits", reason)
+
+    def records(self, encodings: Encodings | None = None) -> Records:
+        """Arrays of shape (visit, subject), padded to the largest number of visits.
+
+        Args:
+            encodings: learned from the cohort of the fit; by default from this one.
+
+        Raises:
+            CohortError: the cohort lacks a variable that the encodings were learned with.
+        """
+        encodings = Encodings.learn(self) if encodings is None else encodings
+        subject = self.position
+        visit = self.visits.groupby(subject).cumcount().to_numpy()
+        shape = (int(visit.max(initial=0)) + 1, self.n_subjects)
+        measured = {name: self.visits[name].to_numpy(dtype=np.float64) for name in self.roles.outcomes}
+
+        def pad(values: Float[np.ndarray, " row"] | Bool[np.ndarray, " row"]) -> np.ndarray:
+            out = np.zeros(shape, dtype=values.dtype)
+            out[visit, subject] = values
+            return out
+
+        return Records(
+            time=jnp.asarray(pad(self.visits["time"].to_numpy(dtype=np.float64))),
+            values={name: jnp.asarray(pad(np.nan_to_num(values))) for name, values in measured.items()},
+            observed={name: jnp.asarray(pad(~np.isnan(values))) for name, values in measured.items()},
+            covariates={name: jnp.asarray(values) for name, values in encodings.covariates(self).items()},
+            groups={name: jnp.asarray(values) for name, values in encodings.groups(self).items()},
+        )
+
+    def _member(self, ids: Iterable[object], verb: str) -> Bool[np.ndarray, " subject"]:
+        wanted = pd.Index([str(i) for i in ([ids] if isinstance(ids, str) else ids)], dtype="str")
+        unknown = wanted[~wanted.isin(self.subjects.index)]
+        if len(unknown):
+            got = f"{unknown[0]!r} ({len(unknown):,} of {len(wanted):,} ids unknown)"
+            raise CohortError(f"{verb}: subject", f"ids among the {self.n_subjects:,} subjects", got)
+        return self.subjects.index.isin(wanted)
+
+    def _keep_visits(self, keep: pd.Series, step: str, reason: str) -> "Cohort":
+        visits = self.visits[keep].reset_index(drop=True)
+        return _with_step(self, replace(self, visits=visits), step, reason)
+
+
+def counts_by_arm(cohort: Cohort) -> tuple[pd.Series, pd.Series]:
+    """Patients and visits by arm."""
+    of_visits = _arm_of(cohort).reindex(cohort.visits["subject"])
+    return cohort.arms, of_visits.value_counts(sort=False)
+
+
+def _arm_of(cohort: Cohort) -> pd.Series:
+    if cohort.roles.arm:
+        return cohort.subjects["arm"]
+    return pd.Series("all", index=cohort.subjects.index, name="arm")
+
+
+def _at_level(cohort: Cohort, column: str, level: str) -> Bool[np.ndarray, " subject"]:
+    allowed = (["arm"] if cohort.roles.arm else []) + list(cohort.roles.groupings)
+    if column not in allowed:
+        got = f"{column!r}"
+        raise CohortError("where", f"one of: {', '.join(allowed) or '(no arm, group or subgroup declared)'}", got)
+    values = cohort.subjects[column].astype(str)
+    if not (values == level).any():
+        counts = values.value_counts()
+        there = ", ".join(f"{name} ({counts[name]:,})" for name in sorted(counts.index))
+        raise CohortError(f"where: {column}", f"one of: {there}", f"{level!r}, which no subject has")
+    return (values == level).to_numpy()
+
+
+def _keep(cohort: Cohort, keep: Bool[np.ndarray, " subject"], step: str, reason: str) -> Cohort:
+    if not keep.any():
+        raise CohortError(step, "at least one subject left", f"none of {cohort.n_subjects:,}")
+    subjects = cohort.subjects[keep]
+    smaller = replace(
+        cohort,
+        subjects=subjects,
+        visits=cohort.visits[cohort.visits["subject"].isin(subjects.index)].reset_index(drop=True),
+        events=cohort.events[cohort.events["subject"].isin(subjects.index)].reset_index(drop=True),
+    )
+    return _with_step(cohort, smaller, step, reason)
+
+
+def _with_step(before: Cohort, after: Cohort, step: str, reason: str) -> Cohort:
+    number = 1 + len({line.step for line in before.flow})
+    lines = count_step(f"{number} {step}", reason, counts_by_arm(before), counts_by_arm(after))
+    return replace(after, flow=(*before.flow, *lines))

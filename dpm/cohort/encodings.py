@@ -1,0 +1,136 @@
+"""`Encodings`: what is learned from one cohort so that it replays on another."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+
+from dpm.cohort.levels import in_order
+from dpm.cohort.roles import CovariateRole, Roles
+from dpm.errors import CohortError
+from dpm.types import Float
+
+
+@runtime_checkable
+class Baseline(Protocol):
+    """What encodings read of a cohort: its table of subjects and its roles."""
+
+    @property
+    def subjects(self) -> pd.DataFrame: ...
+
+    @property
+    def roles(self) -> Roles: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encodings:
+    r"""Centre and scale of each covariate, levels of each grouping.
+
+    $$x_i = (z_i - c) / s,$$ with $c$ and $s$ the mean and standard deviation (divisor $n - 1$) of the
+    cohort learned from for a standardised covariate, 0 and 1 for any other.
+
+    Attributes:
+        centre, scale: $c$ and $s$, on the covariate's transformed scale.
+        levels: of each group and subgroup, those met in the cohort learned from, in order.
+        meaning: of each covariate, its transform and unit, so that a cohort in another unit is refused.
+    """
+
+    centre: dict[str, float]
+    scale: dict[str, float]
+    levels: dict[str, tuple[str, ...]]
+    meaning: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def learn(cls, cohort: Baseline) -> "Encodings":
+        """The encodings of this cohort.
+
+        Raises:
+            CohortError: a covariate to standardise has the same value in every subject.
+        """
+        roles, subjects = cohort.roles, cohort.subjects
+        spread = {name: _centre_scale(subjects[name], role.standardise) for name, role in roles.covariates.items()}
+        return cls(
+            centre={name: centre for name, (centre, _) in spread.items()},
+            scale={name: scale for name, (_, scale) in spread.items()},
+            levels={name: in_order(subjects[name].unique()) for name in roles.groupings},
+            meaning={name: _meaning(role) for name, role in roles.covariates.items()},
+        )
+
+    def covariates(self, cohort: Baseline) -> dict[str, Float[np.ndarray, " subject"]]:
+        """The encoded covariates of a cohort, in the order of its subjects.
+
+        Raises:
+            CohortError: the cohort lacks a covariate that the encodings were learned with, or has it on another scale.
+        """
+        _require(cohort, tuple(self.centre), "covariates")
+        _require_meaning(cohort, self.meaning)
+        return {
+            name: (cohort.subjects[name].to_numpy(dtype=np.float64) - centre) / self.scale[name]
+            for name, centre in self.centre.items()
+        }
+
+    def groups(self, cohort: Baseline) -> dict[str, Float[np.ndarray, "group subject"]]:
+        """One-hot membership per grouping; a level not met before gives a column of zeros.
+
+        Raises:
+            CohortError: the cohort lacks a grouping that the encodings were learned with.
+        """
+        _require(cohort, tuple(self.levels), "groups or subgroups")
+        return {
+            name: (np.asarray(levels)[:, None] == cohort.subjects[name].astype(str).to_numpy()[None, :]).astype(float)
+            for name, levels in self.levels.items()
+        }
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Plain numbers, texts and lists, as JSON takes them."""
+        levels = {name: list(values) for name, values in self.levels.items()}
+        return {"centre": dict(self.centre), "scale": dict(self.scale), "levels": levels, "meaning": dict(self.meaning)}
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, dict[str, Any]]) -> "Encodings":
+        """The encodings that `to_dict` wrote."""
+        return cls(
+            centre={name: float(value) for name, value in saved["centre"].items()},
+            scale={name: float(value) for name, value in saved["scale"].items()},
+            levels={name: tuple(values) for name, values in saved["levels"].items()},
+            meaning=dict(saved.get("meaning", {})),
+        )
+
+
+def _centre_scale(values: pd.Series, standardise: bool) -> tuple[float, float]:
+    if not standardise:
+        return 0.0, 1.0
+    x = values.to_numpy(dtype=np.float64)
+    if np.ptp(x) == 0:
+        raise CohortError(
+            f"covariates.{values.name}",
+            "values that differ between subjects, to standardise by",
+            f"{x[0]:g} in all {len(x):,} subjects",
+            "Set standardise = false, or drop the covariate.",
+        )
+    return float(x.mean()), float(x.std(ddof=1))
+
+
+def _meaning(role: CovariateRole) -> str:
+    return f"{role.transform} [{role.unit}]" if role.level is None else "indicator"
+
+
+def _require_meaning(cohort: Baseline, meaning: dict[str, str]) -> None:
+    here = {name: _meaning(role) for name, role in cohort.roles.covariates.items()}
+    for name in meaning:
+        if here.get(name, meaning[name]) != meaning[name]:
+            do = "Read the cohort with the transform and unit of the cohort the encodings were learned from."
+            raise CohortError(f"covariates.{name}", f"{meaning[name]}, as learned", here[name], do)
+
+
+def _require(cohort: Baseline, names: tuple[str, ...], kind: str) -> None:
+    missing = [name for name in names if name not in cohort.subjects.columns]
+    if missing:
+        there = ", ".join(cohort.subjects.columns) or "none"
+        raise CohortError(
+            f"{kind}: {missing[0]}",
+            "the variables the encodings were learned with",
+            f"a cohort without {', '.join(missing)} (it has: {there})",
+            "Read the cohort with these roles too.",
+        )

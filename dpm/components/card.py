@@ -1,0 +1,25 @@
+"""The model card: what a model is for, in words that travel with its numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What a reviewer reads before the equations.
+
+    Attributes:
+        title: one line.
+        context_of_use: the question the model may be used for.
+        population: in whom.
+        units: per site, its unit.
+        reasons: per site, one line on why its prior is what it is.
+        limitations: what the model cannot say.
+    """
+
+    title: str
+    context_of_use: str
+    population: str
+    units: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    limitations: tuple[str, ...] = ()

@@ -1,0 +1,110 @@
+"""A model in words and equations, for the report and for printing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jax import numpy as jnp
+from numpyro import distributions as dist
+
+from dpm.components.card import ModelCard
+from dpm.components.parameter import Parameter, Scalar, identity
+from dpm.components.progression import CORRELATION_SITE, ProgressionModel
+from dpm.types import Model
+
+
+def describe_model(model: Model) -> dict[str, Any]:
+    """Title, context of use, equations, priors and limitations of a model.
+
+    A model written by hand, which nothing looks inside, is described by its docstring.
+
+    Returns:
+        `title`, `context_of_use`, `population`, `equations` (each `latex`, `text`), `priors` (each `site`, `label`,
+        `prior`, `unit`, `reason`), `limitations`.
+    """
+    if not isinstance(model, ProgressionModel):
+        text = (getattr(model, "__doc__", None) or "").strip()
+        title = text.splitlines()[0] if text else getattr(model, "__name__", type(model).__name__)
+        return _card(ModelCard(title=title, context_of_use="", population="")) | {"equations": [], "priors": []}
+    card = model.card or ModelCard(title="Progression model", context_of_use="", population="")
+    return _card(card) | {"equations": list(_equations(model)), "priors": list(_priors(model, card))}
+
+
+def _card(card: ModelCard) -> dict[str, Any]:
+    return {
+        "title": card.title,
+        "context_of_use": card.context_of_use,
+        "population": card.population,
+        "limitations": list(card.limitations),
+    }
+
+
+def _equations(model: ProgressionModel) -> Iterator[dict[str, str]]:
+    yield {"latex": model.clock.equation, "text": "clock"}
+    for name, outcome in model.outcomes.items():
+        yield {"latex": outcome.noise.equation, "text": f"measurement of {name}"}
+        yield {"latex": outcome.trajectory.equation, "text": f"expected course of {name}"}
+        for field, parameter in outcome.trajectory.parameters().items():
+            yield {"latex": _parameter_equation(field, parameter), "text": f"{field} of subject i"}
+    spread = [name for name, parameter in model.parameters().items() if parameter.subject is not None]
+    if spread:
+        correlation = r"\,R\,\mathrm{diag}(\omega)" if model.correlation is not None and len(spread) > 1 else r"^2"
+        yield {
+            "latex": rf"b_i \sim \mathrm{{Normal}}(0,\ \mathrm{{diag}}(\omega){correlation})",
+            "text": f"subject-level effects, of {' and '.join(spread)}",
+        }
+
+
+def _parameter_equation(field: str, parameter: Parameter) -> str:
+    terms = [rf"\mathrm{{{field}}}"]
+    if parameter.effects:
+        names = r",\ ".join(rf"\mathrm{{{name}}}".replace("_", r"\_") for name in parameter.effects)
+        terms.append(rf"\textstyle\sum_{{k \in \{{{names}\}}}} \beta_k x_{{ik}}")
+    terms += [rf"\gamma^{{\mathrm{{{name}}}}}_i".replace("_i", "_{i}") for name in parameter.groups]
+    if parameter.subject is not None:
+        terms.append(rf"b^{{\mathrm{{{field}}}}}_i")
+    inside = " + ".join(terms)
+    if parameter.link is not identity:
+        link = getattr(parameter.link, "__name__", "g")
+        inside = rf"\mathrm{{{link}}}({inside})"
+    return rf"\mathrm{{{field}}}_i = {inside}"
+
+
+def _priors(model: ProgressionModel, card: ModelCard) -> Iterator[dict[str, str]]:
+    for site, label, scalar in _scalars(model):
+        yield {
+            "site": site,
+            "label": label,
+            "prior": prior_text(scalar),
+            "unit": card.units.get(site, ""),
+            "reason": card.reasons.get(site, ""),
+        }
+
+
+def _scalars(model: ProgressionModel) -> Iterator[tuple[str, str, Scalar]]:
+    for name, parameter in model.parameters().items():
+        words = name.replace("_", " ")
+        yield name, f"{words}, typical", parameter.typical
+        for covariate, scalar in parameter.effects.items():
+            yield f"{name}_{covariate}", f"{words}, effect of {covariate.replace('_', ' ')}", scalar
+        for grouping, scalar in parameter.groups.items():
+            yield f"{name}_{grouping}_sd", f"{words}, sd between levels of {grouping.replace('_', ' ')}", scalar
+        if parameter.subject is not None:
+            yield f"{name}_sd", f"{words}, sd between subjects", parameter.subject
+    for name, outcome in model.outcomes.items():
+        for field, scalar in outcome.noise.scalars().items():
+            yield f"{name}_{field}", f"{name.replace('_', ' ')}, residual {field}", scalar
+    spread = [name for name, parameter in model.parameters().items() if parameter.subject is not None]
+    if model.correlation is not None and len(spread) > 1:
+        lkj = dist.LKJ(len(spread), model.correlation.concentration)
+        yield CORRELATION_SITE, "correlation of subject-level effects", lkj
+
+
+def prior_text(scalar: Scalar) -> str:
+    """`Normal(0.5, 1)`, or the number of a fixed scalar."""
+    if not isinstance(scalar, dist.Distribution):
+        return f"fixed at {float(scalar):g}"
+    if isinstance(scalar, dist.LKJ):
+        return f"LKJ({float(scalar.concentration):g})"
+    values = [jnp.ravel(getattr(scalar, name)) for name in scalar.arg_constraints if hasattr(scalar, name)]
+    numbers = ", ".join(f"{float(value[0]):.4g}" for value in values if value.size == 1)
+    return f"{type(scalar).__name__}({numbers})"

@@ -1,0 +1,72 @@
+"""Expected courses. A trajectory is fields, an equation and one pure function named after them."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any
+
+import jax
+
+from dpm.components.parameter import Parameter
+from dpm.types import PerVisit
+
+
+class Trajectory(ABC):
+    """An expected course over time; every field of a subclass is a `Parameter`."""
+
+    equation: str
+    """The course in LaTeX, with the field names as symbols."""
+
+    def parameters(self) -> dict[str, Parameter]:
+        """The fields, in order."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+
+    @staticmethod
+    @abstractmethod
+    def curve(time: PerVisit, **values: Any) -> PerVisit:
+        """The course at `time` [years], given each field's per-subject values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear(Trajectory):
+    r"""A straight line.
+
+    $$\mu(t) = \ell + s\,t$$
+
+    Attributes:
+        level: at time zero, $\ell$ [outcome unit].
+        slope: change per year, $s$ [outcome unit/year].
+    """
+
+    level: Parameter
+    slope: Parameter
+
+    equation = r"\mu(t) = \mathrm{level} + \mathrm{slope}\; t"
+
+    @staticmethod
+    def curve(time: PerVisit, *, level: Any, slope: Any) -> PerVisit:
+        return level + slope * time
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogisticGrowth(Trajectory):
+    r"""Sigmoid rise from zero to an asymptote.
+
+    $$\mu(t) = \frac{A}{1 + \exp\{-(t - m)/s\}}$$
+
+    Attributes:
+        asymptote: final value, $A$ [outcome unit].
+        midpoint: time at half the asymptote, $m$ [years].
+        scale: time from half to about 73 % of the asymptote, $s > 0$ [years].
+
+    Source: Pinheiro & Bates 2000, *Mixed-Effects Models in S and S-PLUS*, appendix C.7.
+    """
+
+    asymptote: Parameter
+    midpoint: Parameter
+    scale: Parameter
+
+    equation = r"\mu(t) = \mathrm{asymptote} \,/\, \{1 + \exp(-(t - \mathrm{midpoint}) / \mathrm{scale})\}"
+
+    @staticmethod
+    def curve(time: PerVisit, *, asymptote: Any, midpoint: Any, scale: Any) -> PerVisit:
+        return asymptote * jax.nn.sigmoid((time - midpoint) / scale)

@@ -1,0 +1,1 @@
+"""The comparison: estimands, and every method's answer in the same record."""

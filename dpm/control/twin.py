@@ -1,0 +1,156 @@
+"""Twin g-computation: each treated patient against that patient's own untreated twins."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pandas as pd
+
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.records import Records
+from dpm.control.effect import Effect
+from dpm.control.estimand import Estimand, MeanChange, SlopeDifference, require_outcome, unit_of
+from dpm.errors import ControlError
+from dpm.inference.effects import draw_effects
+from dpm.inference.hierarchy import Hierarchy
+from dpm.inference.laplace import Laplace
+from dpm.posterior.fit import fit
+from dpm.posterior.predict import Predicted, predict_draws
+from dpm.types import Array, Float, Key
+from dpm.virtual.arm import VirtualArm, mean_layers
+
+METHOD = "Untreated twins (g-computation)"
+
+ASSUMPTIONS = (
+    "Given the covariates and the baseline value, trial patients left untreated would have followed the natural-history "
+    "model: no unmeasured prognostic difference, no effect of entering a trial, no drift of standard of care.",
+    "The natural-history model is right in form.",
+    "Missing visits, death and transplant depend on what was measured before them (missing at random).",
+    "Treated and untreated courses of one patient are independent given covariates and baseline.",
+)
+
+
+class TreatedCourse(NamedTuple):
+    """The treated patients' own courses, given all that was measured in them; for values that were not."""
+
+    hierarchy: Hierarchy
+    records: Records
+    vectors: Float[Array, "draw population"]
+    effects: Float[Array, "draw replicate effect subject"]
+
+    @classmethod
+    def of(cls, arm: VirtualArm, trial: Cohort, *, key: Key) -> "TreatedCourse":
+        """Fit the arm's model to the treated patients alone, by Laplace, and draw their effects given their data."""
+        fit_key, effect_key = jax.random.split(key)
+        posterior = fit(arm.posterior.model, trial, method=Laplace(draws=int(arm.vectors.shape[0])), key=fit_key)
+        records = trial.records(posterior.encodings)
+        hierarchy = posterior.hierarchy(records)
+        vectors = posterior.vectors(hierarchy)
+        drawn = draw_effects(hierarchy, vectors, records, key=effect_key)
+        if float(np.min(drawn.converged)) < 1.0:
+            got = f"none for {int(np.sum(np.asarray(drawn.converged) < 1))} of {trial.n_subjects}"
+            raise ControlError("compare", "an inner mode for every treated patient and draw", got)
+        return cls(hierarchy, records, vectors, drawn.effects)
+
+    def predict(self, time: Float[np.ndarray, "visit subject"], *, key: Key) -> Predicted:
+        return predict_draws(self.hierarchy, self.vectors, self.effects, self.records.at(jax.numpy.asarray(time)), key=key)
+
+
+def compare(
+    trial: Cohort, arm: VirtualArm, *, estimand: Estimand, key: Key, course: TreatedCourse | None = None
+) -> Effect:
+    """Compare treated patients with their untreated twins.
+
+    The interval holds parameter, between-patient and residual uncertainty of the twins and the uncertainty of what
+    was not measured in the treated. Each twin is one patient: the twins' mean is over as many patients as were
+    treated, never over an arm made large to shrink the interval.
+
+    Args:
+        trial: the treated patients, with all their visits.
+        arm: `synthetic_arm(..., like=trial)`.
+        estimand: what to estimate.
+        key: for the treated patients' imputations and the twins' residuals.
+        course: `TreatedCourse.of(arm, trial)`, where several estimands share it; otherwise it is fitted here.
+
+    Raises:
+        ControlError: the arm is not of these patients, or the estimand does not fit the cohort.
+        VirtualError: the estimand asks for a time beyond the follow-up of the natural history.
+        InferenceError: the model of the treated arm cannot be fitted.
+    """
+    require_outcome(trial, estimand)
+    if list(trial.subjects.index) != list(arm.history.subjects.index):
+        raise ControlError("compare", "the arm's own patients, in its order", "other patients", "Use synthetic_arm(..., like=trial).")
+    course_key, treated_key, twin_key = jax.random.split(key, 3)
+    course = TreatedCourse.of(arm, trial, key=course_key) if course is None else course
+    if isinstance(estimand, MeanChange):
+        return _mean_change(trial, arm, course, estimand, treated_key, twin_key)
+    return _slope(trial, arm, course, estimand, treated_key, twin_key)
+
+
+def _mean_change(
+    trial: Cohort, arm: VirtualArm, course: TreatedCourse, estimand: MeanChange, treated_key: Key, twin_key: Key
+) -> Effect:
+    chosen = estimand.chosen_visits(trial)
+    time = chosen["time"].fillna(estimand.at).to_numpy()[None, :]
+    imputed = np.asarray(course.predict(time, key=treated_key).measurement[estimand.outcome])[:, 0, 0, :]
+    observed = chosen["value"].to_numpy()
+    treated = np.where(np.isnan(observed), imputed, observed).mean(axis=1)
+    twins = arm.predict(time, key=twin_key)
+    means = np.asarray(twins.course[estimand.outcome])[:, :, 0, :].mean(axis=-1)
+    measured = np.asarray(twins.measurement[estimand.outcome])[:, :, 0, :].mean(axis=-1)
+    n_observed = int(chosen["value"].notna().sum())
+    sizes = {
+        "treated patients": trial.n_subjects,
+        "measured in the window": n_observed,
+        "imputed": trial.n_subjects - n_observed,
+    }
+    return _effect(arm, estimand, treated, means, measured, sizes)
+
+
+def _slope(
+    trial: Cohort, arm: VirtualArm, course: TreatedCourse, estimand: SlopeDifference, treated_key: Key, twin_key: Key
+) -> Effect:
+    start, end = estimand.over
+    time = np.tile([[start], [end]], (1, trial.n_subjects))
+
+    def slopes(predicted: Predicted) -> Float[np.ndarray, "draw replicate"]:
+        values = np.asarray(predicted.course[estimand.outcome])
+        return ((values[:, :, 1] - values[:, :, 0]) / (end - start)).mean(axis=-1)
+
+    treated = slopes(course.predict(time, key=treated_key))[:, 0]
+    twins = slopes(arm.predict(time, key=twin_key))
+    return _effect(arm, estimand, treated, twins, twins, {"treated patients": trial.n_subjects})
+
+
+def _effect(
+    arm: VirtualArm,
+    estimand: Estimand,
+    treated: Float[np.ndarray, " draw"],
+    means: Float[np.ndarray, "draw replicate"],
+    measured: Float[np.ndarray, "draw replicate"],
+    sizes: dict[str, int],
+) -> Effect:
+    """Draws of the difference; treated and untreated draws are independent, so pairing them by position is fair."""
+    draws = (treated[:, None] - measured).ravel()
+    control = int(arm.posterior.provenance["n_subjects"])
+    return Effect.from_draws(
+        draws,
+        method=METHOD,
+        estimand=estimand,
+        unit=unit_of(arm.history, estimand),
+        n_treated=arm.history.n_subjects,
+        n_control=control,
+        sizes={**sizes, "natural-history patients": control, "draws": draws.size},
+        assumptions=ASSUMPTIONS,
+        layers=_layers(treated, means, measured),
+    )
+
+
+def _layers(
+    treated: Float[np.ndarray, " draw"], means: Float[np.ndarray, "draw replicate"], measured: Float[np.ndarray, "draw replicate"]
+) -> pd.DataFrame:
+    """Layers of the twins' mean, and that of the treated patients' unmeasured values."""
+    layers = mean_layers(means, measured)[["layer", "sd"]]
+    layers = pd.concat([layers, pd.DataFrame([{"layer": "treated course", "sd": float(treated.std(ddof=1))}])], ignore_index=True)
+    layers["variance_share"] = layers["sd"] ** 2 / (layers["sd"] ** 2).sum()
+    return layers[layers["sd"] > 0].reset_index(drop=True)

@@ -1,0 +1,1 @@
+"""How we learn: the conditional kernel and the methods that stand on it."""

@@ -1,0 +1,114 @@
+"""Draws of subject effects from their conditional distribution, given population values and what was observed."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+from jax import lax
+from jax import numpy as jnp
+
+from dpm.cohort.records import Records
+from dpm.inference import blocks
+from dpm.inference.conditional import derivatives
+from dpm.inference.hierarchy import Hierarchy
+from dpm.inference.marginal import TAIL, Marginal, student_quantile
+from dpm.types import Array, Bool, Float, Key, PerSubject
+
+
+class EffectDraws(NamedTuple):
+    """Conditional draws of subject effects.
+
+    Attributes:
+        effects: unconstrained scale.
+        acceptance: per subject, share of proposals accepted, over all draws; near 0.8 for a normal conditional.
+        converged: per subject, share of population draws whose inner mode was found.
+    """
+
+    effects: Float[Array, "draw replicate effect subject"]
+    acceptance: PerSubject
+    converged: PerSubject
+
+
+class _Chain(NamedTuple):
+    effects: Float[Array, "effect subject"]
+    log_weight: PerSubject
+    accepted: PerSubject
+
+
+def draw_effects(
+    hierarchy: Hierarchy,
+    vectors: Float[Array, "draw population"],
+    records: Records,
+    *,
+    key: Key,
+    replicates: int = 1,
+    steps: int = 8,
+) -> EffectDraws:
+    r"""Draw $b_i \sim p(b_i \mid y_i, \varphi)$ for every subject and every population draw.
+
+    An independence Metropolis–Hastings sampler per subject, whose proposals have $t_4$ tails around the
+    conditional mode with the curvature's shape. It is exact in the limit for any conditional, needs no tuning, and
+    for a normal conditional with two effects the distance to it shrinks about six-fold with every step.
+
+    Args:
+        hierarchy: the model, split at its plate.
+        vectors: population values, unconstrained scale.
+        records: the subjects, with whatever is conditioned on in `observed`.
+        key: for all draws.
+        replicates: independent draws per population draw and subject.
+        steps: of the sampler.
+    """
+    return _draw_effects(vectors, records, key, hierarchy, replicates, steps)
+
+
+@partial(jax.jit, static_argnums=(3, 4, 5))
+def _draw_effects(
+    vectors: Array, records: Records, key: Key, hierarchy: Hierarchy, replicates: int, steps: int
+) -> EffectDraws:
+    marginal = Marginal(hierarchy)
+    start = marginal.modes(jnp.mean(vectors, axis=0), records).effects
+
+    def given(pair: tuple[Array, Key]) -> EffectDraws:
+        return _given_population(marginal, pair[0], records, start, pair[1], replicates, steps)
+
+    keys = jax.random.split(key, vectors.shape[0])
+    drawn = lax.map(given, (vectors, keys), batch_size=min(64, vectors.shape[0]))
+    return EffectDraws(drawn.effects, drawn.acceptance.mean(axis=0), drawn.converged.mean(axis=0))
+
+
+def _given_population(
+    marginal: Marginal, vector: Array, records: Records, start: Array, key: Key, replicates: int, steps: int
+) -> EffectDraws:
+    density = marginal.density(marginal.hierarchy.constrain(vector), records)
+    modes = marginal.modes(vector, records, start)
+    _, _, curvature = derivatives(density, modes.effects)
+    lower, definite = blocks.cholesky(curvature)
+
+    def propose(one: Key) -> tuple[Array, PerSubject]:
+        z = student_quantile(jax.random.uniform(one, modes.effects.shape, minval=1e-12))
+        log_proposal = jnp.sum(-0.5 * (TAIL + 1.0) * jnp.log1p(z**2 / TAIL), axis=0)
+        effects = modes.effects + blocks.solve_upper(lower, z)
+        return effects, density(effects) - log_proposal
+
+    def run(one: Key) -> _Chain:
+        first_key, walk_key = jax.random.split(one)
+        effects, log_weight = propose(first_key)
+        first = _Chain(effects, log_weight, jnp.zeros(log_weight.shape))
+
+        def move(chain: _Chain, step_key: Key) -> tuple[_Chain, None]:
+            proposal_key, accept_key = jax.random.split(step_key)
+            effects, log_weight = propose(proposal_key)
+            accept = jnp.log(jax.random.uniform(accept_key, log_weight.shape)) < log_weight - chain.log_weight
+            return _Chain(
+                jnp.where(accept, effects, chain.effects),
+                jnp.where(accept, log_weight, chain.log_weight),
+                chain.accepted + accept / steps,
+            ), None
+
+        return lax.scan(move, first, jax.random.split(walk_key, steps))[0]
+
+    chains = jax.vmap(run)(jax.random.split(key, replicates))
+    found: Bool[Array, " subject"] = modes.converged & definite
+    return EffectDraws(
+        jnp.where(found, chains.effects, jnp.nan), chains.accepted.mean(axis=0), found.astype(vector.dtype)
+    )

@@ -1,0 +1,205 @@
+"""What a traced model says of itself: which sites are the population's, which a subject's, and their densities."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+from numpyro import handlers
+from numpyro.distributions.transforms import Transform, biject_to
+from numpyro.infer.util import compute_log_probs
+
+from dpm.cohort.records import Records
+from dpm.errors import ModelError
+from dpm.types import Array, Float, Model, PerSubject, Sites
+
+Part = Literal["all", "latent"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One latent site.
+
+    Attributes:
+        name: as sampled.
+        shape: of its value on the unconstrained scale.
+        transform: from the unconstrained scale to the support.
+        subject_axis: where the plate sits in `shape`; None for a population site.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    transform: Transform
+    subject_axis: int | None
+
+    @property
+    def size(self) -> int:
+        """Unconstrained values, per subject where the site is a subject's."""
+        kept = [length for axis, length in enumerate(self.shape) if axis != self.subject_axis]
+        return int(np.prod(kept)) if kept else 1
+
+
+def _is_subject(message: dict[str, Any]) -> bool:
+    return any(frame.name == "subject" for frame in message["cond_indep_stack"])
+
+
+def _over_subjects(log_prob: Array) -> PerSubject:
+    """Sum every axis but the last, which the plate owns."""
+    return jnp.sum(log_prob.reshape(-1, log_prob.shape[-1]), axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Hierarchy:
+    r"""A model split at its subject plate.
+
+    $$\log p(y, b, \varphi) = \log p(\varphi) + \sum_i \ell_i(b_i, \varphi)$$
+
+    Built by `Hierarchy.of(model, records)`, and compared by identity, so that functions compiled for one are kept.
+    Population values travel as one vector on the unconstrained scale,
+    subject effects as an array of shape `(effect, subject)` on theirs.
+
+    Attributes:
+        model: any callable that keeps the subject-plate rule.
+        population: latent sites outside the plate, in order of sampling.
+        subject: latent sites inside it.
+    """
+
+    model: Model
+    population: tuple[Site, ...]
+    subject: tuple[Site, ...]
+
+    @classmethod
+    def of(cls, model: Model, records: Records) -> "Hierarchy":
+        """Trace `model` once on `records`.
+
+        Raises:
+            ModelError: if no site stands in `plate("subject", n, dim=-1)`, or that plate is elsewhere.
+        """
+        with handlers.block():
+            trace = handlers.trace(handlers.seed(model, jax.random.key(0))).get_trace(records)
+        sampled = {name: message for name, message in trace.items() if message["type"] == "sample"}
+        _check_plate(sampled, records.n_subjects)
+        latent = {name: message for name, message in sampled.items() if not message["is_observed"]}
+        sites = {name: _site(name, message) for name, message in latent.items()}
+        return cls(
+            model,
+            tuple(site for site in sites.values() if site.subject_axis is None),
+            tuple(site for site in sites.values() if site.subject_axis is not None),
+        )
+
+    @property
+    def n_population(self) -> int:
+        return sum(site.size for site in self.population)
+
+    @property
+    def n_effects(self) -> int:
+        return sum(site.size for site in self.subject)
+
+    def population_names(self) -> list[str]:
+        """A name per element of the population vector: the site's, with an index where it has several."""
+        return [
+            site.name if site.size == 1 else f"{site.name}[{k}]" for site in self.population for k in range(site.size)
+        ]
+
+    def constrain(self, vector: Float[Array, " population"]) -> Sites:
+        """Population values on their natural scale."""
+        return {site.name: site.transform(value) for site, value in self._split(vector)}
+
+    def unconstrain(self, values: Sites) -> Float[Array, " population"]:
+        """The inverse of `constrain`."""
+        parts = [jnp.ravel(site.transform._inverse(jnp.asarray(values[site.name]))) for site in self.population]
+        return jnp.concatenate(parts) if parts else jnp.zeros(0)
+
+    def _split(self, vector: Float[Array, " population"]) -> list[tuple[Site, Array]]:
+        stops = np.cumsum([site.size for site in self.population])[:-1]
+        return [
+            (site, part.reshape(site.shape)) for site, part in zip(self.population, jnp.split(vector, stops), strict=True)
+        ]
+
+    def effect_values(self, effects: Float[Array, "effect subject"]) -> Sites:
+        """Subject sites on their natural scale, each in the shape the model samples."""
+        return {site.name: site.transform(value) for site, value in self._split_effects(effects)}
+
+    def _split_effects(self, effects: Float[Array, "effect subject"]) -> list[tuple[Site, Array]]:
+        pieces, start = [], 0
+        for site in self.subject:
+            axis = site.subject_axis
+            assert axis is not None
+            rest = [length for position, length in enumerate(site.shape) if position != axis]
+            block = effects[start : start + site.size].reshape(*rest, effects.shape[-1])
+            pieces.append((site, jnp.moveaxis(block, -1, axis)))
+            start += site.size
+        return pieces
+
+    def unconstrain_effects(self, values: Sites) -> Float[Array, "effect subject"]:
+        """The inverse of `effect_values`."""
+        parts = []
+        for site in self.subject:
+            assert site.subject_axis is not None
+            raw = jnp.moveaxis(site.transform._inverse(values[site.name]), site.subject_axis, -1)
+            parts.append(raw.reshape(site.size, raw.shape[-1]))
+        return jnp.concatenate(parts)
+
+    def trace(self, population: Sites, effects: Sites, records: Records) -> dict[str, dict[str, Any]]:
+        """The model's trace with every latent value given; invisible to an enclosing NumPyro model."""
+        with handlers.block():
+            filled = handlers.substitute(handlers.seed(self.model, jax.random.key(0)), data={**population, **effects})
+            return handlers.trace(filled).get_trace(records)
+
+    def log_population(self, vector: Float[Array, " population"], records: Records, *, prior: bool) -> Float[Array, ""]:
+        r"""$\log p(\varphi)$ with the Jacobian of the unconstrained scale; without `prior`, only what is observed outside the plate."""
+        values = self.constrain(vector)
+        zeros = self.effect_values(jnp.zeros((self.n_effects, records.n_subjects)))
+        log_probs, trace = self._log_probs({**values, **zeros}, records)
+        total = jnp.zeros(())
+        for name, log_prob in log_probs.items():
+            if not _is_subject(trace[name]) and (prior or trace[name]["is_observed"]):
+                total += jnp.sum(log_prob)
+        if prior:
+            for site, raw in self._split(vector):
+                total += jnp.sum(site.transform.log_abs_det_jacobian(raw, values[site.name]))
+        return total
+
+    def log_subject(
+        self, population: Sites, effects: Float[Array, "effect subject"], records: Records, *, part: Part = "all"
+    ) -> PerSubject:
+        r"""$\ell_i$: each subject's log density, with the Jacobian of its effects' unconstrained scale.
+
+        With `part="latent"` the observed sites are left out.
+        """
+        values = self.effect_values(effects)
+        log_probs, trace = self._log_probs({**population, **values}, records)
+        total = jnp.zeros(effects.shape[-1])
+        for name, log_prob in log_probs.items():
+            if _is_subject(trace[name]) and (part == "all" or not trace[name]["is_observed"]):
+                total += _over_subjects(log_prob)
+        for site, raw in self._split_effects(effects):
+            jacobian = site.transform.log_abs_det_jacobian(raw, values[site.name])
+            assert site.subject_axis is not None
+            total += _over_subjects(jnp.moveaxis(jacobian, site.subject_axis, -1))
+        return total
+
+    def _log_probs(self, values: Sites, records: Records) -> tuple[Sites, dict[str, dict[str, Any]]]:
+        with handlers.block():
+            seeded = handlers.seed(self.model, jax.random.key(0))
+            return compute_log_probs(seeded, (records,), {}, values, sum_log_prob=False)
+
+
+def _site(name: str, message: dict[str, Any]) -> Site:
+    fn = message["fn"]
+    transform = biject_to(fn.support)
+    shape = tuple(np.shape(jax.eval_shape(transform._inverse, message["value"])))
+    axis = len(fn.batch_shape) - 1 if _is_subject(message) else None
+    return Site(name, shape, transform, axis)
+
+
+def _check_plate(sampled: dict[str, dict[str, Any]], n_subjects: int) -> None:
+    frames = [frame for message in sampled.values() for frame in message["cond_indep_stack"] if frame.name == "subject"]
+    rule = 'plate("subject", n, dim=-1)'
+    if not frames:
+        raise ModelError("model", f"at least one site inside {rule}", "none", f"Sample what belongs to one subject inside {rule}.")
+    wrong = [frame for frame in frames if frame.dim != -1 or frame.size != n_subjects]
+    if wrong:
+        got = f"size {wrong[0].size} at dim {wrong[0].dim}"
+        raise ModelError("model", f"the subject plate of size {n_subjects} at dim -1", got, f"Use {rule} with n = records.n_subjects.")

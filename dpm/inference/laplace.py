@@ -1,0 +1,303 @@
+"""Maximum likelihood and maximum a posteriori on the marginal likelihood, with standard errors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Literal, NamedTuple
+
+import jax
+import numpy as np
+import pandas as pd
+from jax import lax
+from jax import numpy as jnp
+from numpyro import handlers
+from numpyro.infer import init_to_median
+from scipy.optimize import minimize
+
+from dpm.cohort.records import Records
+from dpm.errors import InferenceError
+from dpm.inference.conditional import Modes
+from dpm.inference.draws import Draws, host
+from dpm.inference.hierarchy import Hierarchy
+from dpm.inference.marginal import Level, Marginal
+from dpm.types import Array, Float, Key, Model, Sites
+
+Vector = Float[Array, " population"]
+Objective = Literal["map", "ml"]
+
+
+class Optimum(NamedTuple):
+    """The maximum of a marginal objective.
+
+    Attributes:
+        vector: population values there, unconstrained scale.
+        covariance: inverse of the observed information, same scale.
+        effects: every subject's conditional mode there.
+        log_likelihood: of the data, effects integrated out at `level`, without the prior.
+        decrement: squared Newton decrement; the optimum is within its root of a standard error.
+        estimates: per population value on its natural scale: `estimate`, `se` (delta method).
+    """
+
+    vector: np.ndarray
+    covariance: np.ndarray
+    effects: np.ndarray
+    log_likelihood: float
+    decrement: float
+    estimates: pd.DataFrame
+
+    def sample(self, count: int, *, key: Key) -> Float[Array, "draw population"]:
+        """Population vectors from the normal approximation at the maximum."""
+        noise = np.asarray(jax.random.normal(key, (count, self.vector.size)))
+        return jnp.asarray(self.vector + noise @ np.linalg.cholesky(self.covariance).T)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Laplace:
+    r"""Fit by maximising $\log p(\varphi) + \sum_i \log p(y_i \mid \varphi)$, effects integrated out.
+
+    L-BFGS from the prior median, then trust-region Newton steps until the squared Newton decrement is below
+    `tolerance`. Gradients are exact (implicit); the Hessian is central differences of them. Draws come from the
+    normal approximation at the maximum on the unconstrained scale.
+
+    Attributes:
+        objective: `"map"`, with priors and the Jacobian of the unconstrained scale; `"ml"`, without either.
+        level: accuracy of the integral, see `Marginal`.
+        n_nodes: nodes per effect for `level="quadrature"`, points in all for `level="qmc"`.
+        draws: how many to take from the normal approximation.
+        tolerance: on the squared Newton decrement.
+        starts: starting points to try before giving up.
+    """
+
+    objective: Objective = "map"
+    level: Level = "laplace"
+    n_nodes: int = 9
+    draws: int = 1000
+    tolerance: float = 1e-10
+    starts: int = 4
+
+    def run(self, model: Model, records: Records, *, key: Key) -> Draws:
+        """Fit, and draw from the normal approximation.
+
+        Raises:
+            InferenceError: if no start converged, or the information there is not positive definite.
+        """
+        began = perf_counter()
+        optimum_key, draw_key = jax.random.split(key)
+        hierarchy = Hierarchy.of(model, records)
+        level_key, start_key = jax.random.split(optimum_key)
+        marginal = Marginal.at(hierarchy, self.level, n_nodes=self.n_nodes, key=level_key)
+        optimum = self.maximise(marginal, records, key=start_key)
+        sites = population_draws(optimum.sample(self.draws, key=draw_key), hierarchy, records)
+        facts = {
+            "objective": self.objective,
+            "level": self.level,
+            "log_likelihood": optimum.log_likelihood,
+            "n_population": hierarchy.n_population,
+            "newton_decrement": optimum.decrement,
+            "seconds": perf_counter() - began,
+        }
+        return Draws(
+            sites={name: value[None] for name, value in host(sites).items()},
+            estimates=optimum.estimates,
+            facts=facts,
+        )
+
+    def maximise(self, marginal: Marginal, records: Records, *, key: Key, start: Vector | None = None) -> Optimum:
+        """The maximum alone, of a prepared marginal; the same marginal on records of the same shape compiles once.
+
+        Raises:
+            InferenceError: see `run`.
+        """
+        surface = _Surface(marginal, records, prior=self.objective == "map")
+        tried = []
+        for attempt, one in enumerate(jax.random.split(key, self.starts)):
+            vector = start if attempt == 0 and start is not None else _start(marginal.hierarchy, records, attempt, key=one)
+            result = surface.climb(np.asarray(vector), self.tolerance)
+            if result is not None:
+                return _optimum(surface, *result)
+            tried.append(surface.explain(vector))
+        do = "Check the data's scale against the priors, or simplify the model: " + tried[-1]
+        raise InferenceError("Laplace", "a maximum with positive definite information", f"none from {len(tried)} starts", do)
+
+
+def _negative(
+    vector: Vector, marginal: Marginal, prior: bool, start: Array, records: Records
+) -> tuple[Array, tuple[Array, Array, Modes]]:
+    each, modes = marginal.log_marginal(vector, records, start)
+    total = jnp.sum(each)
+    return -(total + marginal.hierarchy.log_population(vector, records, prior=prior)), (total, each, modes)
+
+
+_value_and_gradient = jax.jit(jax.value_and_grad(_negative, has_aux=True), static_argnums=(1, 2))
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _gradients(
+    vectors: Float[Array, "point population"], marginal: Marginal, prior: bool, start: Array, records: Records
+) -> Float[Array, "point population"]:
+    gradient = jax.grad(_negative, has_aux=True)
+    return lax.map(lambda vector: gradient(vector, marginal, prior, start, records)[0], vectors, batch_size=16)
+
+
+class _Surface:
+    """One objective on one set of records; carries the last converged modes along as warm starts."""
+
+    def __init__(self, marginal: Marginal, records: Records, *, prior: bool) -> None:
+        self.marginal, self.records, self.prior = marginal, records, prior
+        self.modes = jnp.zeros((marginal.hierarchy.n_effects, records.n_subjects))
+
+    def gradient(self, vector: Array | np.ndarray) -> tuple[tuple[Array, tuple[Array, Array, Modes]], Array]:
+        """Negative objective with its parts, and its gradient."""
+        at = jnp.asarray(vector)
+        result, slope = _value_and_gradient(at, self.marginal, self.prior, self.modes, self.records)
+        found = result[1][2]
+        if bool(jnp.all(found.converged)):
+            self.modes = found.effects
+        return result, slope
+
+    def climb(self, vector: np.ndarray, tolerance: float) -> tuple[np.ndarray, float] | None:
+        """From `vector` to the maximum; None where it cannot be reached."""
+        worst = [np.inf]
+
+        def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
+            (value, _), slope = self.gradient(point)
+            number, direction = float(value), np.asarray(slope)
+            if not (np.isfinite(number) and np.all(np.isfinite(direction))):
+                # A wall, not a cliff edge: the line search interpolates back from it.
+                return worst[0] + 1e4 if np.isfinite(worst[0]) else 1e100, np.zeros_like(point)
+            worst[0] = number if not np.isfinite(worst[0]) else max(worst[0], number)
+            return number, direction
+
+        if not np.isfinite(objective(vector)[0]) or not np.isfinite(worst[0]):
+            return None
+        rough = minimize(objective, vector, jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 20})
+        point = np.asarray(rough.x)
+        for _ in range(20):
+            information = self.information(point)
+            slope = objective(point)[1]
+            if not _definite(information):
+                return None
+            step = np.linalg.solve(information, slope)
+            decrement = float(slope @ step)
+            if decrement < tolerance:
+                return point, decrement
+            point = self._newton(objective, point, step, decrement)
+        return None
+
+    @staticmethod
+    def _newton(
+        objective: Callable[[np.ndarray], tuple[float, np.ndarray]], point: np.ndarray, step: np.ndarray, decrement: float
+    ) -> np.ndarray:
+        """A Newton step, halved until it lowers the objective."""
+        value, share = objective(point)[0], 1.0
+        while share > 1e-4 and objective(point - share * step)[0] > value - 1e-4 * share * decrement + 1e-12 * abs(value):
+            share /= 2
+        return point - share * step
+
+    def information(self, vector: np.ndarray) -> np.ndarray:
+        """Observed information by central differences of the exact gradient, steps of 1/1000 standard error."""
+        steps = 1e-4 * np.maximum(1.0, np.abs(vector))
+        rough = self._differences(vector, steps)
+        diagonal = np.diag(rough)
+        steps = np.where(diagonal > 0, np.clip(1e-3 / np.sqrt(np.abs(diagonal)), 1e-6, 1e-1), steps)
+        return self._differences(vector, steps)
+
+    def _differences(self, vector: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        moves = np.diag(steps)
+        points = jnp.asarray(np.concatenate([vector + moves, vector - moves]))
+        gradients = np.asarray(_gradients(points, self.marginal, self.prior, self.modes, self.records))
+        p = vector.size
+        hessian = (gradients[:p] - gradients[p:]) / (2 * steps[:, None])
+        return (hessian + hessian.T) / 2
+
+    def likelihood(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
+        (_, (total, _, modes)), _ = self.gradient(vector)
+        return float(total), np.asarray(modes.effects)
+
+    def explain(self, vector: Array | np.ndarray) -> str:
+        """Why a start led nowhere, in words."""
+        (value, (_, each, modes)), slope = self.gradient(vector)
+        unfinished = np.flatnonzero(~np.asarray(modes.converged))
+        if unfinished.size:
+            return f"the conditional mode of {unfinished.size} subjects did not converge (first at position {unfinished[0]})."
+        bad = np.flatnonzero(~np.isfinite(np.asarray(each)))
+        if bad.size:
+            return f"the likelihood of {bad.size} subjects is not finite (first at position {bad[0]})."
+        flat = [name for name, g in zip(self.marginal.hierarchy.population_names(), np.asarray(slope), strict=True) if not np.isfinite(g)]
+        if flat:
+            return f"the gradient is not finite for {', '.join(flat[:4])}."
+        return "the information matrix is not positive definite where the search ended: a parameter is not identified."
+
+
+def _optimum(surface: _Surface, vector: np.ndarray, decrement: float) -> Optimum:
+    covariance = np.linalg.inv(surface.information(vector))
+    log_likelihood, effects = surface.likelihood(vector)
+    table = _table(surface.marginal.hierarchy, surface.records, vector, covariance)
+    return Optimum(vector, covariance, effects, log_likelihood, decrement, table)
+
+
+def _definite(matrix: np.ndarray) -> bool:
+    try:
+        np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
+def _start(hierarchy: Hierarchy, records: Records, attempt: int, *, key: Key) -> Vector:
+    """The prior median first, then medians of ever fewer prior draws."""
+    samples = max(1, 31 // (2 * attempt + 1))
+    return _median(key, hierarchy, samples, records)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _median(key: Key, hierarchy: Hierarchy, samples: int, records: Records) -> Vector:
+    with handlers.block():
+        seeded = handlers.seed(hierarchy.model, key)
+        filled = handlers.substitute(seeded, substitute_fn=init_to_median(num_samples=samples))
+        trace = handlers.trace(filled).get_trace(records)
+    return hierarchy.unconstrain({site.name: trace[site.name]["value"] for site in hierarchy.population})
+
+
+def population_values(hierarchy: Hierarchy, vector: Vector, records: Records) -> Sites:
+    """Population sites on their natural scale, with the deterministic sites that stand outside the plate."""
+    values = hierarchy.constrain(vector)
+    zeros = hierarchy.effect_values(jnp.zeros((hierarchy.n_effects, records.n_subjects)))
+    trace = hierarchy.trace(values, zeros, records)
+    derived = {
+        name: message["value"]
+        for name, message in trace.items()
+        if message["type"] == "deterministic" and not message.get("cond_indep_stack")
+    }
+    return {**values, **derived}
+
+
+@partial(jax.jit, static_argnums=1)
+def population_draws(vectors: Float[Array, "draw population"], hierarchy: Hierarchy, records: Records) -> Sites:
+    """`population_values` of many draws."""
+    return jax.vmap(lambda vector: population_values(hierarchy, vector, records))(vectors)
+
+
+@partial(jax.jit, static_argnums=1)
+def _natural(vector: Vector, hierarchy: Hierarchy, records: Records) -> tuple[Sites, Sites]:
+    """Population values, and their Jacobian with respect to the vector."""
+
+    def values(at: Vector) -> Sites:
+        return population_values(hierarchy, at, records)
+
+    return values(vector), jax.jacfwd(values)(vector)
+
+
+def _table(hierarchy: Hierarchy, records: Records, vector: np.ndarray, covariance: np.ndarray) -> pd.DataFrame:
+    """Estimates and delta-method standard errors on the natural scale."""
+    values, slopes = _natural(jnp.asarray(vector), hierarchy, records)
+    rows = {}
+    for name, value in values.items():
+        slope = np.asarray(slopes[name]).reshape(-1, vector.size)
+        se = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", slope, covariance, slope), 0.0))
+        flat = np.asarray(value).ravel()
+        for k, index in enumerate(np.ndindex(np.shape(value))):
+            label = f"{name}[{','.join(map(str, index))}]" if index else name
+            rows[label] = {"estimate": flat[k], "se": se[k]}
+    return pd.DataFrame.from_dict(rows, orient="index")

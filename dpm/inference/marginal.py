@@ -1,0 +1,188 @@
+"""Marginal likelihoods of subjects: effects integrated out, at four levels of accuracy."""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import jax
+import numpy as np
+from jax import lax
+from jax import numpy as jnp
+from jax.scipy.special import logsumexp
+from numpyro import distributions as dist
+from scipy.stats import qmc
+from scipy.stats import t as student_t
+
+from dpm.cohort.records import Records
+from dpm.errors import InferenceError
+from dpm.inference import blocks
+from dpm.inference.conditional import Blocks, Density, Effects, Modes, derivatives, find_modes, implicit_modes
+from dpm.inference.hierarchy import Hierarchy
+from dpm.types import Array, Float, Key, PerSubject, Sites
+
+Level = Literal["focei", "laplace", "quadrature", "qmc"]
+
+TAIL = 4.0
+"""Degrees of freedom of proposals for effects: heavy tails, and a quantile function in closed form."""
+
+
+def student_quantile(p: Array) -> Array:
+    r"""Quantile of Student's $t_4$: with $a = 4p(1-p)$, $\pm 2\sqrt{\cos(\tfrac13 \arccos \sqrt a)/\sqrt a - 1}$ (Shaw 2006)."""
+    root = jnp.sqrt(4.0 * p * (1.0 - p))
+    inner = jnp.cos(jnp.arccos(jnp.clip(root, 0.0, 1.0)) / 3.0) / root - 1.0
+    return jnp.sign(p - 0.5) * 2.0 * jnp.sqrt(jnp.maximum(inner, 0.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Marginal:
+    r"""$\log p(y_i \mid \varphi) = \log \int \exp \ell_i(b, \varphi)\,\mathrm{d}b$ for every subject.
+
+    With $\hat b$ the conditional mode, $H = -\nabla^2 \ell_i(\hat b)$ and $q$ effects:
+
+    - `laplace`: $\ell_i(\hat b) + \tfrac q2 \log 2\pi - \tfrac12 \log|H|$, exact Hessian;
+    - `focei`: the same with the expected (Gauss–Newton) Hessian of Gaussian outcomes, as NONMEM's FOCE with
+      interaction (Wang 2007, doi 10.1007/s10928-007-9060-6);
+    - `quadrature`: adaptive Gauss–Hermite, a tensor grid around $\hat b$ scaled by $H^{-1/2}$, for up to three
+      effects (Pinheiro & Bates 1995);
+    - `qmc`: importance sampling at scrambled Sobol points, independent $t_4$ along the axes of $H^{-1/2}$ around
+      $\hat b$ (a Gaussian proposal has too light tails and converges badly).
+
+    Attributes:
+        hierarchy: the model, split at its plate.
+        level: which of the four.
+        nodes: standard quadrature or Sobol points, see `nodes_for`; None where the level needs none.
+        log_weights: of those nodes.
+    """
+
+    hierarchy: Hierarchy
+    level: Level = "laplace"
+    nodes: Float[Array, "node effect"] | None = None
+    log_weights: Float[Array, " node"] | None = None
+
+    @classmethod
+    def at(cls, hierarchy: Hierarchy, level: Level, *, n_nodes: int = 9, key: Key | None = None) -> "Marginal":
+        """Prepare one level; `n_nodes` is per effect for quadrature, in all for qmc, which needs `key`."""
+        if level == "quadrature":
+            return cls(hierarchy, level, *_gauss_hermite(hierarchy.n_effects, n_nodes))
+        if level == "qmc":
+            return cls(hierarchy, level, *_sobol(hierarchy.n_effects, n_nodes, key))
+        if level not in ("focei", "laplace"):
+            raise InferenceError("level", '"focei", "laplace", "quadrature" or "qmc"', repr(level))
+        return cls(hierarchy, level)
+
+    def density(self, population: Sites, records: Records) -> Density:
+        """Per-subject log density as a function of the effects alone."""
+        return lambda effects: self.hierarchy.log_subject(population, effects, records)
+
+    def modes(self, vector: Float[Array, " population"], records: Records, start: Effects | None = None) -> Modes:
+        """Every subject's conditional mode given population values; not differentiable."""
+        if start is None:
+            start = jnp.zeros((self.hierarchy.n_effects, records.n_subjects))
+        return find_modes(self.density(self.hierarchy.constrain(vector), records), start)
+
+    def log_marginal(
+        self, vector: Float[Array, " population"], records: Records, start: Effects | None = None
+    ) -> tuple[PerSubject, Modes]:
+        """Each subject's log marginal likelihood, differentiable in `vector`, and the modes it stands on.
+
+        A subject whose mode did not converge, or whose curvature there is not definite, gets NaN: nothing
+        downstream can mistake it for a likelihood.
+        """
+        density = self.density(self.hierarchy.constrain(vector), records)
+        modes = self.modes(lax.stop_gradient(vector), records, start)
+        effects = implicit_modes(density, modes.effects)
+        value, _, exact = derivatives(density, effects)
+        if self.level == "focei":
+            curvature = self._gauss_newton(vector, effects, records)
+        else:
+            curvature = exact
+        lower, definite = blocks.cholesky(curvature)
+        if self.nodes is None:
+            log_marginal = value + 0.5 * (effects.shape[0] * jnp.log(2 * jnp.pi) - blocks.log_determinant(lower))
+        else:
+            log_marginal = self._integrate(density, effects, lower)
+        return jnp.where(modes.converged & definite, log_marginal, jnp.nan), modes
+
+    def _integrate(self, density: Density, centre: Effects, lower: Blocks) -> PerSubject:
+        assert self.nodes is not None
+        assert self.log_weights is not None
+
+        def at_node(node: Float[Array, " effect"]) -> PerSubject:
+            return density(centre + blocks.solve_upper(lower, jnp.broadcast_to(node[:, None], centre.shape)))
+
+        values = jax.vmap(at_node)(self.nodes) + self.log_weights[:, None]
+        return logsumexp(values, axis=0) - 0.5 * blocks.log_determinant(lower)
+
+    def _gauss_newton(self, vector: Float[Array, " population"], effects: Effects, records: Records) -> Blocks:
+        r"""Expected Hessian: $-\nabla^2$ of the effects' prior plus $\sum_j J^\top I(\theta_j) J$ over Gaussian values."""
+        population = self.hierarchy.constrain(vector)
+        _, _, prior = derivatives(
+            lambda b: self.hierarchy.log_subject(population, b, records, part="latent"), effects
+        )
+
+        def moments(b: Effects) -> list[tuple[Array, Array]]:
+            return _gaussian_moments(self.hierarchy, population, b, records)
+
+        values, tangents = jax.linearize(moments, effects)
+        columns = [tangents(jnp.broadcast_to(e[:, None], effects.shape)) for e in jnp.eye(effects.shape[0])]
+        information = jnp.stack(
+            [jnp.stack([_information(values, one, other) for other in columns]) for one in columns]
+        )
+        return prior + information
+
+
+def _gaussian_moments(
+    hierarchy: Hierarchy, population: Sites, effects: Effects, records: Records
+) -> list[tuple[Array, Array]]:
+    """Mean and inverse-masked sd of every observed Gaussian site: an unobserved value has an infinite sd."""
+    trace = hierarchy.trace(population, hierarchy.effect_values(effects), records)
+    found = []
+    for name, message in trace.items():
+        if message["type"] != "sample" or not message["is_observed"]:
+            continue
+        fn, mask = message["fn"], jnp.array(True)
+        while isinstance(fn, dist.MaskedDistribution | dist.ExpandedDistribution | dist.Independent):
+            mask = mask & fn._mask if isinstance(fn, dist.MaskedDistribution) else mask
+            fn = fn.base_dist
+        if not isinstance(fn, dist.Normal):
+            do = 'Use level="laplace", whose Hessian is exact for any outcome.'
+            raise InferenceError(name, 'a Normal outcome for level="focei"', type(fn).__name__, do)
+        shape = message["fn"].shape()
+        sd = jnp.where(mask, jnp.broadcast_to(fn.scale, shape), jnp.inf)
+        found.append((jnp.broadcast_to(fn.loc, shape), sd))
+    return found
+
+
+def _information(
+    values: list[tuple[Array, Array]], one: list[tuple[Array, Array]], other: list[tuple[Array, Array]]
+) -> PerSubject:
+    r"""$\sum_j (\partial_a\mu\,\partial_b\mu + 2\,\partial_a\sigma\,\partial_b\sigma)/\sigma^2$."""
+    total = jnp.zeros(())
+    for (_, sd), (mean_a, sd_a), (mean_b, sd_b) in zip(values, one, other, strict=True):
+        term = jnp.where(jnp.isfinite(sd), (mean_a * mean_b + 2.0 * sd_a * sd_b) / sd**2, 0.0)
+        total = total + jnp.sum(term.reshape(-1, term.shape[-1]), axis=0)
+    return total
+
+
+def _gauss_hermite(q: int, n_nodes: int) -> tuple[Array, Array]:
+    """Nodes and log weights of $\\int f(z)\\,dz = \\sum w f(z)$ on a tensor grid, scaled for a standard normal peak."""
+    if q > 3:
+        do = 'Use level="qmc", or level="laplace".'
+        raise InferenceError("level", 'at most three effects per subject for level="quadrature"', str(q), do)
+    x, w = np.polynomial.hermite.hermgauss(n_nodes)
+    z, log_w = np.sqrt(2.0) * x, np.log(w) + x**2 + 0.5 * np.log(2.0)
+    nodes = np.array(list(product(z, repeat=q)))
+    log_weights = np.array([sum(combination) for combination in product(log_w, repeat=q)])
+    return jnp.asarray(nodes), jnp.asarray(log_weights)
+
+
+def _sobol(q: int, n_nodes: int, key: Key | None) -> tuple[Array, Array]:
+    """Points with independent t margins from a scrambled Sobol sequence, and their log weights without the integrand."""
+    if key is None:
+        raise InferenceError("key", 'a JAX key for level="qmc"', "none")
+    if n_nodes & (n_nodes - 1):
+        raise InferenceError("n_nodes", "a power of two for Sobol points", str(n_nodes))
+    seed = int(jax.random.randint(key, (), 0, np.iinfo(np.int32).max))
+    u = np.clip(qmc.Sobol(q, rng=np.random.default_rng(seed)).random(n_nodes), 1e-12, 1 - 1e-12)
+    z = np.asarray(student_quantile(jnp.asarray(u)))
+    return jnp.asarray(z), -jnp.asarray(student_t.logpdf(z, TAIL).sum(axis=1)) - np.log(n_nodes)

@@ -1,0 +1,155 @@
+"""`Posterior`: a model and what was learned about it, without the patients it was learned from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jax import numpy as jnp
+from numpyro.infer import MCMC
+
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.encodings import Encodings
+from dpm.cohort.records import Records
+from dpm.errors import PosteriorError
+from dpm.inference.draws import Draws
+from dpm.inference.hierarchy import Hierarchy
+from dpm.types import Array, Float, Model
+
+LEADING = ("chain", "draw")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Posterior:
+    """A fitted model.
+
+    Attributes:
+        model: the callable that was fitted.
+        tree: draws in groups `posterior` and `sample_stats` (and `subjects`, if patient-level effects were asked
+            for), with dimensions `chain` and `draw`; ArviZ takes it as it is.
+        encodings: learned from the cohort, replayed on any other.
+        estimates: the optimum, its standard errors, by site.
+        provenance: method, settings, source of the data, support of the fit; plain values.
+    """
+
+    model: Model
+    tree: xr.DataTree
+    encodings: Encodings
+    estimates: pd.DataFrame
+    provenance: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls, model: Model, cohort: Cohort, encodings: Encodings, draws: Draws, *, method: str, keep_subjects: bool = False
+    ) -> "Posterior":
+        """From what a method returned. `keep_subjects` stores patient-level effects too."""
+        groups = {"posterior": _dataset(draws.sites)}
+        if draws.stats:
+            groups["sample_stats"] = _dataset(draws.stats)
+        if keep_subjects and draws.subject_sites:
+            groups["subjects"] = _dataset(draws.subject_sites, subjects=cohort.subjects.index.astype(str).to_numpy())
+        tree = xr.DataTree.from_dict(groups)
+        provenance = {"method": method, **_facts(cohort), **draws.facts}
+        return cls(model=model, tree=tree, encodings=encodings, estimates=draws.estimates, provenance=provenance)
+
+    @classmethod
+    def from_mcmc(cls, model: Model, cohort: Cohort, encodings: Encodings, sampler: MCMC) -> "Posterior":
+        """From a NumPyro sampler run by hand on `cohort.records(encodings)`."""
+        hierarchy = Hierarchy.of(model, cohort.records(encodings))
+        sites = {name: np.asarray(value) for name, value in sampler.get_samples(group_by_chain=True).items()}
+        population = {site.name: sites[site.name] for site in hierarchy.population}
+        extra = sampler.get_extra_fields(group_by_chain=True)
+        stats = {name: np.asarray(value) for name, value in extra.items() if name in ("diverging", "energy")}
+        return cls.of(model, cohort, encodings, Draws(sites=population, stats=stats), method="from_mcmc")
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """The population draws."""
+        return self.tree["posterior"].to_dataset()
+
+    @property
+    def n_draws(self) -> int:
+        return int(self.draws.sizes["chain"] * self.draws.sizes["draw"])
+
+    def vectors(self, hierarchy: Hierarchy, count: int | None = None) -> Float[Array, "draw population"]:
+        """Population draws as unconstrained vectors, `count` of them evenly spaced over all chains."""
+        stacked = {
+            site.name: jnp.asarray(self.draws[site.name].to_numpy()).reshape(-1, *self.draws[site.name].shape[2:])
+            for site in hierarchy.population
+        }
+        if count is not None and count < self.n_draws:
+            chosen = np.linspace(0, self.n_draws - 1, count).round().astype(int)
+            stacked = {name: value[chosen] for name, value in stacked.items()}
+        return jax.jit(jax.vmap(hierarchy.unconstrain))(stacked)
+
+    def hierarchy(self, records: Records) -> Hierarchy:
+        """The model split at its plate for these records, checked against the draws.
+
+        Raises:
+            PosteriorError: if the draws are not of this model.
+        """
+        hierarchy = Hierarchy.of(self.model, records)
+        wanted, have = {site.name for site in hierarchy.population}, set(map(str, self.draws.data_vars))
+        if not wanted <= have:
+            raise PosteriorError("posterior", f"draws of {', '.join(sorted(wanted))}", f"none of {', '.join(sorted(wanted - have))}", "Give the model that was fitted.")
+        return hierarchy
+
+    def save(self, path: str | Path) -> None:
+        """Write one netCDF file; the model itself stays in its source file, named in `provenance`."""
+        tree = self.tree.copy()
+        tree.attrs = {
+            "encodings": json.dumps(self.encodings.to_dict()),
+            "provenance": json.dumps(dict(self.provenance), default=float),
+            "estimates": self.estimates.to_json(orient="split", double_precision=15),
+        }
+        tree.to_netcdf(path, engine="h5netcdf")
+
+    @classmethod
+    def load(cls, path: str | Path, *, model: Model) -> "Posterior":
+        """Read what `save` wrote, for the model it was fitted with.
+
+        Raises:
+            PosteriorError: if the file is not such a file.
+        """
+        try:
+            with xr.open_datatree(path, engine="h5netcdf") as opened:
+                tree = opened.load()
+            encodings = Encodings.from_dict(json.loads(tree.attrs["encodings"]))
+            provenance = json.loads(tree.attrs["provenance"])
+            table = json.loads(tree.attrs["estimates"])
+        except (OSError, KeyError, ValueError) as problem:
+            raise PosteriorError(str(path), "a posterior saved by dpm", type(problem).__name__, "Fit again, or give another file.") from problem
+        estimates = pd.DataFrame(table["data"], index=table["index"], columns=table["columns"])
+        return cls(model=model, tree=tree, encodings=encodings, estimates=estimates, provenance=provenance)
+
+
+def _dataset(arrays: Mapping[str, np.ndarray], subjects: np.ndarray | None = None) -> xr.Dataset:
+    coordinates: dict[str, Any] = {}
+    variables = {}
+    for name, value in arrays.items():
+        rest = [f"{name}_dim_{k}" for k in range(value.ndim - 2)]
+        if subjects is not None:
+            rest[-1] = "subject"
+            coordinates["subject"] = subjects
+        variables[name] = ((*LEADING, *rest), value)
+    shape = next(iter(arrays.values())).shape
+    coordinates |= {axis: np.arange(length) for axis, length in zip(LEADING, shape, strict=False)}
+    return xr.Dataset(variables, coords=coordinates)
+
+
+def _facts(cohort: Cohort) -> dict[str, Any]:
+    """What a reviewer asks of the data behind a posterior; the support is where predictions are interpolation."""
+    covariates = {name: cohort.subjects[name].astype(float) for name in cohort.roles.covariates}
+    return {
+        "source": cohort.source.file,
+        "source_sha256": cohort.source.sha256,
+        "n_subjects": cohort.n_subjects,
+        "n_visits": cohort.n_visits,
+        "longest_follow_up": float(cohort.visits["time"].max()),
+        "support": {name: [float(column.min()), float(column.max())] for name, column in covariates.items()},
+    }

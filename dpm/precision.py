@@ -1,0 +1,24 @@
+"""Float64 and the compilation cache, switched on once, when dpm is imported.
+
+JAX reads both from the environment when it is first imported, so that `import dpm`
+itself need not import JAX. Set `DPM_COMPILATION_CACHE=off` to compile afresh every time, or to a
+folder to keep the cache there.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+
+def configure() -> None:
+    """Turn on float64 and JAX's persistent compilation cache (idempotent)."""
+    settings: dict[str, bool | str | float] = {"jax_enable_x64": True}
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    folder = os.environ.get("DPM_COMPILATION_CACHE", str(home / "dpm" / "jax"))
+    if folder != "off":
+        settings["jax_compilation_cache_dir"] = folder
+        settings["jax_persistent_cache_min_compile_time_secs"] = 0.0
+    for name, value in settings.items():
+        os.environ.setdefault(name.upper(), str(value))
+        if "jax" in sys.modules:
+            sys.modules["jax"].config.update(name, value)

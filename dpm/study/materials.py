@@ -1,0 +1,88 @@
+"""What stages share: the study, and what it names, each read once and only when a stage asks."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import jax
+
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.read import read_cohort
+from dpm.cohort.shipped import data_path
+from dpm.errors import CohortError, StudyError
+from dpm.posterior.posterior import Posterior
+from dpm.study.hashing import sha256_of_file
+from dpm.study.model_file import build_model
+from dpm.study.read import StudyFile
+from dpm.study.schema import Study
+from dpm.types import Key, Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Materials:
+    """The study at work.
+
+    Attributes:
+        file: the study and its file.
+        run: the run folder.
+        progress: whether a sampler may draw a progress bar.
+    """
+
+    file: StudyFile
+    run: Path
+    progress: bool = False
+
+    @property
+    def study(self) -> Study:
+        return self.file.study
+
+    def key(self, index: int) -> Key:
+        """The key of a stage."""
+        return jax.random.fold_in(jax.random.key(self.study.study.seed), index)
+
+    @cached_property
+    def data(self) -> Path:
+        """The file of the patients.
+
+        Raises:
+            StudyError: there is no such file.
+        """
+        name, where = self.study.data.file, f"{self.file.path}: data.file"
+        if name.startswith("data:"):
+            try:
+                return data_path(name)
+            except CohortError as error:
+                raise StudyError(where, error.expected, f'"{name}"', error.do) from None
+        path = self.file.folder / name
+        if not path.is_file():
+            do = "The path starts at the folder of the study file; data shipped with dpm start with data: (dpm data)."
+            raise StudyError(where, "a CSV file", f'no file "{name}" in {self.file.path.parent}', do)
+        return path
+
+    @cached_property
+    def data_sha256(self) -> str:
+        return sha256_of_file(self.data)
+
+    @cached_property
+    def cohort(self) -> Cohort:
+        """Everyone in the file."""
+        return read_cohort(self.data, self.study.data.roles)
+
+    @cached_property
+    def history(self) -> Cohort:
+        """Those the natural history is learned from."""
+        return self.cohort.where(**self.study.cohorts.history)
+
+    @cached_property
+    def trial(self) -> Cohort:
+        """Those who were treated."""
+        return self.cohort.where(**self.study.cohorts.trial)
+
+    @cached_property
+    def model(self) -> Model:
+        return build_model(self.file)
+
+    @cached_property
+    def posterior(self) -> Posterior:
+        """As the fit left it on disk, so that a run in one go and a resumed one rest on the same numbers."""
+        return Posterior.load(self.run / "fit" / "posterior.nc", model=self.model)

@@ -1,0 +1,262 @@
+"""The study file: every key it may hold, and what the keys must have in common."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Annotated, Literal, NoReturn, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from dpm.cohort.roles import Name, Roles
+
+Count = Annotated[int, Field(gt=0, strict=True)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Levels = Annotated[dict[Text, Text], Field(min_length=1)]
+
+Strategy = Literal["hypothetical"]
+"""What an estimand does about an intercurrent event, in the words of ICH E9(R1); those dpm can carry out."""
+
+
+def meant(word: str, allowed: Iterable[str]) -> str:
+    """A hint at the closest allowed word, or nothing where none is close."""
+    near = get_close_matches(word, list(allowed), n=1)
+    return f'Did you mean "{near[0]}"?' if near else ""
+
+
+def refuse(where: str, expected: str, got: str, do: str = "") -> NoReturn:
+    """Refuse a value that is wrong only beside another one; `where` is the path of its key."""
+    raise PydanticCustomError("refused", "{expected}", {"where": where, "expected": expected, "got": got, "do": do})
+
+
+def require_one_of(where: str, word: str, allowed: Iterable[str], what: str) -> None:
+    names = list(allowed)
+    if word not in names:
+        refuse(where, f"{what}: {', '.join(names) or 'none declared'}", f'"{word}"', meant(word, names))
+
+
+class Section(BaseModel):
+    """What all tables of a study file share: frozen, and no key that dpm does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+
+class Identity(Section):
+    """What is asked.
+
+    Attributes:
+        name: of the run folder; lower-case letters, digits and _.
+        title: one line, over the report.
+        question: one sentence that the estimands make precise.
+        context_of_use: what the answer may be used for.
+        seed: from which every stage derives its own key.
+    """
+
+    name: Name
+    title: Text
+    question: Text
+    context_of_use: Text
+    seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)]
+
+
+class Data(Section):
+    """Where the patients are: a CSV file beside the study file, or `data:<set>/<file>` for one shipped with dpm."""
+
+    file: Text
+    roles: Roles
+
+
+class Cohorts(Section):
+    """Who the natural history is learned from, and who was treated: level by column, as in `Cohort.where`."""
+
+    history: Levels
+    trial: Levels
+
+
+class ModelChoice(Section):
+    """The model: `<file>.py:<function>`, a function of no argument that returns it."""
+
+    build: Annotated[str, StringConstraints(pattern=r"^[^:]+\.py:[A-Za-z_]\w*$")]
+
+
+class GateChoice(Section):
+    """Limits of the convergence gate that differ from dpm's; the report shows each with the limit it replaces."""
+
+    r_hat: Annotated[float, Field(gt=1)] | None = None
+    ess_bulk: Positive | None = None
+    ess_tail: Positive | None = None
+    divergences: Annotated[int, Field(ge=0, strict=True)] | None = None
+    e_bfmi: Annotated[float, Field(ge=0, lt=1)] | None = None
+
+
+class SampledFit(Section):
+    """Sampling by NUTS. What is not given is dpm's default."""
+
+    method: Literal["NUTS"]
+    chains: Count | None = None
+    warmup: Count | None = None
+    draws: Count | None = None
+    target_accept: Share | None = None
+    max_tree_depth: Count | None = None
+    chain_method: Literal["vectorized", "parallel", "sequential"] | None = None
+    gate: GateChoice = GateChoice()
+
+
+class ApproximateFit(Section):
+    """The maximum and the normal approximation around it. What is not given is dpm's default."""
+
+    method: Literal["Laplace"]
+    objective: Literal["map", "ml"] | None = None
+    level: Literal["focei", "laplace", "quadrature", "qmc"] | None = None
+    n_nodes: Count | None = None
+    draws: Count | None = None
+    gate: GateChoice = GateChoice()
+
+
+class Check(Section):
+    """Whether the fit can be believed.
+
+    Attributes:
+        folds: parts the natural-history patients are split into; each is predicted from the others.
+        at: time of the held-out measurements [years].
+        levels: of the prediction intervals whose coverage is counted.
+        subgroups: columns by whose levels it is also counted.
+        bins: edges of the time bins of the visual predictive check [years].
+        simulations: how many cohorts it simulates.
+    """
+
+    folds: Annotated[int, Field(ge=2, strict=True)] = 5
+    at: Positive
+    levels: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.5, 0.8, 0.9, 0.95)
+    subgroups: tuple[Text, ...] = ()
+    bins: Annotated[tuple[float, ...], Field(min_length=2)]
+    simulations: Count = 500
+
+    @model_validator(mode="after")
+    def _bins_in_order(self) -> "Check":
+        if list(self.bins) != sorted(set(self.bins)):
+            refuse("check.bins", "edges in increasing order", str(list(self.bins)))
+        return self
+
+
+class Arm(Section):
+    """The untreated twins. What is not given is dpm's default.
+
+    Attributes:
+        draws: of the posterior.
+        replicates: twins of each patient per draw.
+        show: how many patients the report shows.
+        years: how far it shows their courses [years].
+    """
+
+    draws: Count | None = None
+    replicates: Count | None = None
+    show: Annotated[int, Field(ge=1, le=24, strict=True)] = 9
+    years: Positive = 5.0
+
+
+class MeanChange(Section):
+    """Difference in mean change from baseline to `at` [years], read from visits within `window` of it [years]."""
+
+    type: Literal["mean_change"]
+    name: Name
+    label: Text | None = None
+    outcome: Text
+    at: Positive
+    window: Positive | None = None
+    intercurrent: dict[Text, Strategy] = {}
+
+
+class SlopeDifference(Section):
+    """Difference in mean slope from `over[0]` to `over[1]` [years]."""
+
+    type: Literal["slope_difference"]
+    name: Name
+    label: Text | None = None
+    outcome: Text
+    over: tuple[Annotated[float, Field(ge=0)], Positive]
+    intercurrent: dict[Text, Strategy] = {}
+
+
+Question = Annotated[MeanChange | SlopeDifference, Field(discriminator="type")]
+
+
+class VisitRuleChoice(Section):
+    """Which visits took place only because the patient was dying; see `dpm.cohort.visits.VisitRule`."""
+
+    within_days: Annotated[float, Field(ge=0)] = 90.0
+    off_schedule_days: Annotated[float, Field(ge=0)] = 60.0
+    planned: Annotated[tuple[float, ...], Field(min_length=1)] | None = None
+
+
+class Truth(Section):
+    """The answer the study is held against, where the data know it."""
+
+    method: Literal["randomised"]
+
+
+class Compare(Section):
+    """How the question is answered: the first method gives the answer, the others stand beside it."""
+
+    methods: Annotated[tuple[Literal["twin", "unadjusted"], ...], Field(min_length=1)] = ("twin",)
+    truth: Truth | None = None
+    visit_rule: VisitRuleChoice | None = None
+    sensitivity: tuple[Literal["all_visits"], ...] = ()
+
+
+class Study(Section):
+    """A study file. Tables are in the order of the flow."""
+
+    study: Identity
+    data: Data
+    cohorts: Cohorts
+    model: ModelChoice
+    fit: Annotated[SampledFit | ApproximateFit, Field(discriminator="method")]
+    check: Check
+    arm: Arm = Arm()
+    estimand: Annotated[tuple[Question, ...], Field(min_length=1)]
+    compare: Compare = Compare()
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """What the estimands are about, each once; the first is what the study is about."""
+        return tuple(dict.fromkeys(each.outcome for each in self.estimand))
+
+    @model_validator(mode="after")
+    def _tables_agree(self) -> "Study":
+        self._cohorts_exist()
+        for subgroup in self.check.subgroups:
+            require_one_of(
+                "check.subgroups", subgroup, self.data.roles.groupings, "a column among data.roles.subgroups"
+            )
+        names = [each.name for each in self.estimand]
+        for number, each in enumerate(self.estimand):
+            if each.name in names[:number]:
+                refuse(f"estimand[{number}].name", "a name of its own", f'"{each.name}" a second time')
+            self._answerable(f"estimand[{number}]", each)
+        return self
+
+    def _cohorts_exist(self) -> None:
+        roles = self.data.roles
+        columns = [*(["arm"] if roles.arm else []), *roles.groupings]
+        for name, levels in (("history", self.cohorts.history), ("trial", self.cohorts.trial)):
+            for column in levels:
+                require_one_of(
+                    f"cohorts.{name}", column, columns, "arm, or a column among data.roles.subgroups or groups"
+                )
+        if self.cohorts.history == self.cohorts.trial:
+            refuse("cohorts", "different patients in history and trial", f"{self.cohorts.history} for both")
+
+    def _answerable(self, where: str, question: MeanChange | SlopeDifference) -> None:
+        roles = self.data.roles
+        require_one_of(f"{where}.outcome", question.outcome, roles.outcomes, "an outcome among data.roles.outcomes")
+        if isinstance(question, SlopeDifference) and not question.over[0] < question.over[1]:
+            refuse(f"{where}.over", "an earlier and a later time", str(list(question.over)))
+        types = roles.events.types if roles.events else ()
+        for event in question.intercurrent:
+            require_one_of(f"{where}.intercurrent", event, types, "an event among data.roles.events.types")
+        for event in types:
+            if event not in question.intercurrent:
+                do = "Say what the estimand does about it: " + ", ".join(get_args(Strategy)) + "."
+                refuse(f"{where}.intercurrent", f"a strategy for every event, also for {event}", "none for it", do)

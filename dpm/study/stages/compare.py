@@ -1,0 +1,106 @@
+"""`compare`: treated patients against their untreated twins, and the same question asked in other ways."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import jax
+import pandas as pd
+
+from dpm.cohort.visits import VisitRule
+from dpm.control import estimand as estimands
+from dpm.control.effect import Effect
+from dpm.control.estimand import Estimand
+from dpm.control.external import unadjusted
+from dpm.control.randomised import randomised
+from dpm.control.twin import compare
+from dpm.study.materials import Materials
+from dpm.study.schema import MeanChange, SlopeDifference
+from dpm.study.stage import Context, Stage
+from dpm.study.stages.arm import arm_of
+from dpm.types import Key
+from dpm.virtual.arm import VirtualArm
+
+Question = MeanChange | SlopeDifference
+
+
+def estimand_of(materials: Materials, question: Question) -> Estimand:
+    """What the study asks, as the library takes it."""
+    settings = question.model_dump(exclude={"type", "name", "label"}, exclude_none=True)
+    if isinstance(question, MeanChange):
+        return estimands.MeanChange(**settings, visit_rule=visit_rule_of(materials))
+    return estimands.SlopeDifference(**settings)
+
+
+def visit_rule_of(materials: Materials) -> VisitRule:
+    chosen = materials.study.compare.visit_rule
+    return VisitRule(**chosen.model_dump(exclude_none=True)) if chosen else VisitRule()
+
+
+def effects_of(materials: Materials, arm: VirtualArm, question: Question, *, key: Key) -> Iterator[tuple[str, Effect]]:
+    """Every method's answer with its role: the answer first, what stands beside it, the truth, then variations."""
+    trial, history, asked = materials.trial, materials.history, materials.study.compare
+    estimand = estimand_of(materials, question)
+    for place, method in enumerate(asked.methods):
+        role = "comparison" if place else "answer"
+        if method == "twin":
+            yield role, compare(trial, arm, estimand=estimand, key=key)
+        else:
+            yield role, unadjusted(trial, history, estimand=estimand)
+    if asked.truth is not None:
+        yield "truth", randomised(trial, history, estimand=estimand)
+    if "all_visits" in asked.sensitivity and not isinstance(estimand, estimands.SlopeDifference):
+        effect = compare(trial, arm, estimand=replace(estimand, visit_rule=None), key=key)
+        yield "sensitivity", replace(effect, method=f"{effect.method}, also visits made because the patient was dying")
+
+
+def described(materials: Materials, question: Question, effects: list[dict[str, Any]]) -> dict[str, Any]:
+    """The estimand in words, with the scale of its outcome and the counts of the method that answers it."""
+    role = materials.study.data.roles.outcomes[question.outcome]
+    sizes = json.loads(effects[0]["sizes"])
+    return {
+        **estimand_of(materials, question).describe(),
+        "name": question.name,
+        "label": effects[0]["label"],
+        "outcome_label": role.label or question.outcome,
+        "outcome_unit": role.unit,
+        "outcome_transform": role.transform,
+        "counts": sizes,
+    }
+
+
+def run(context: Context) -> str:
+    """Write every method's answer to every estimand, and where the variance of the twins' answer comes from."""
+    materials = context.materials
+    arm = arm_of(materials)
+    rows, layers, estimands = [], [], []
+    for number, question in enumerate(materials.study.estimand):
+        context.note(question.label or question.name)
+        own = []
+        for role, effect in effects_of(materials, arm, question, key=jax.random.fold_in(context.key, number)):
+            row = effect.to_row(estimand=question.name, role=role)
+            own.append({**row, "label": question.label or row["label"]})
+            if role == "answer" and len(effect.layers):
+                layers.append(effect.layers.assign(estimand=question.name))
+        rows += own
+        estimands.append(described(materials, question, own))
+    context.table("compare/effects.csv", pd.DataFrame(rows))
+    empty = pd.DataFrame(columns=["estimand", "layer", "sd", "variance_share"])
+    together = pd.concat(layers) if layers else empty
+    context.table("compare/layers.csv", together[list(empty.columns)])
+    context.json("compare/estimands.json", estimands)
+    return f"{len(estimands)} estimands, {len(rows)} answers"
+
+
+STAGE = Stage(
+    name="compare",
+    purpose="comparing treated patients with their untreated twins",
+    places=("compare",),
+    sections=("study.seed", "data", "cohorts", "model", "arm", "estimand", "compare"),
+    code=("cohort", "components", "inference", "posterior", "checks", "virtual", "control"),
+    needs=("validate", "fit", "arm"),
+    key_index=4,
+    reads_model=True,
+    run=run,
+)

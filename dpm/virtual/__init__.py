@@ -1,0 +1,1 @@
+"""Whom we imagine: virtual patients and arms."""
