@@ -18,6 +18,6 @@ Sites = dict[str, Array]
 """Values by NumPyro site name."""
 
 Model = Callable[..., Any]
-"""Any NumPyro model of one argument, `records`, that samples a subject's values inside `plate("subject", n, dim=-1)`."""
+"""A NumPyro model of one argument, `records`, that samples a subject's values in `plate("subject", n, dim=-1)`."""
 
 __all__ = ["Array", "Bool", "Float", "Int", "Key", "Model", "PerSubject", "PerVisit", "Sites"]

@@ -7,7 +7,7 @@ covariates of the Mayo natural-history model other than bilirubin itself (Dickso
 10.1002/hep.1840100102): age, sex, albumin, prothrombin time, oedema.
 
 Data needed: `log_bilirubin` (log of mg/dL) at visits; baseline `age`, `log_albumin`, `log_protime` (standardised by the
-cohort of the fit), `female` (0/1) and `edema` (0 none, 0.5 controlled, 1 despite diuretics).
+cohort of the fit), `female` (0/1) and `edema_score` (0 none, 0.5 controlled, 1 despite diuretics).
 The structure and the size of the slope follow the published joint models of these data (Murtaugh et al. 1994, doi
 10.1002/hep.1840200120); the priors are weakly informative and explained in the card.
 """
@@ -26,7 +26,7 @@ COVARIATES = {
     "female": "women against men",
     "log_albumin": "per sd of log albumin",
     "log_protime": "per sd of log prothrombin time",
-    "edema": "oedema despite diuretics against none",
+    "edema_score": "oedema despite diuretics against none",
 }
 
 LEVEL_EFFECT = "a factor of up to e (2 sd) on bilirubin, either way"
@@ -35,10 +35,12 @@ SLOPE_EFFECT = "up to 0.2 log units a year (2 sd), either way: as large as the s
 CARD = ModelCard(
     title="Log serum bilirubin in untreated primary biliary cholangitis",
     context_of_use=(
-        "Expected untreated course of serum bilirubin over the years after a baseline visit, for patients like those of "
-        "the Mayo Clinic trial of 1974-84, as comparator for a treated arm."
+        "Expected untreated course of serum bilirubin over the years after a baseline visit, for patients like those "
+        "of the Mayo Clinic trial of 1974-84, as comparator for a treated arm."
     ),
-    population="Adults with histologically confirmed primary biliary cholangitis, referred to the Mayo Clinic, before ursodiol.",
+    population=(
+        "Adults with histologically confirmed primary biliary cholangitis, referred to the Mayo Clinic before ursodiol."
+    ),
     units={
         "log_bilirubin_level": "log mg/dL",
         "log_bilirubin_level_sd": "log mg/dL",

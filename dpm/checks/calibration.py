@@ -14,8 +14,8 @@ INSIDE, OUTSIDE, SMALL = "inside", "outside", "cannot be judged at this n"
 def binomial_range(n: int, nominal: float, level: float = 0.95) -> tuple[int, int]:
     r"""The central range of the number covered among $n$ independent units if coverage is `nominal`.
 
-    $\{k : F^{-1}(\alpha/2) \le k \le F^{-1}(1 - \alpha/2)\}$ with $F$ the binomial distribution, $\alpha$ = 1 - `level`;
-    it holds at least `level`.
+    $\{k : F^{-1}(\alpha/2) \le k \le F^{-1}(1 - \alpha/2)\}$ with $F$ the binomial distribution function;
+    it holds at least `level` = $1 - \alpha$.
     """
     tail = (1 - level) / 2
     return int(binom.ppf(tail, n, nominal)), int(binom.ppf(1 - tail, n, nominal))

@@ -2,9 +2,9 @@
 
 from dataclasses import asdict, dataclass
 
-import arviz_stats as azs
 import numpy as np
 import pandas as pd
+from arviz_stats.sampling_diagnostics import bfmi, ess, mcse, rhat
 
 from dpm.errors import CheckError
 from dpm.posterior.posterior import Posterior
@@ -31,10 +31,15 @@ class Gate:
 
 
 REMEDIES = {
-    "r_hat": "Run longer (fit.warmup, fit.draws); if it stays, the chains disagree: look for two modes or a parameter the data do not identify.",
+    "r_hat": (
+        "Run longer (fit.warmup, fit.draws); if it stays, the chains disagree: look for two modes or a parameter the "
+        "data do not identify."
+    ),
     "ess_bulk": "Draw more (fit.draws), or raise fit.warmup.",
     "ess_tail": "Draw more (fit.draws); tails need more than means.",
-    "divergences": "Raise fit.target_accept to 0.95 or 0.99; if it stays, a prior lets a spread go to zero: tighten it.",
+    "divergences": (
+        "Raise fit.target_accept to 0.95 or 0.99; if it stays, a prior lets a spread go to zero: tighten it."
+    ),
     "e_bfmi": "Raise fit.warmup; if it stays, reconsider the priors of the subject-level spreads.",
 }
 
@@ -71,10 +76,10 @@ def _row(draws: np.ndarray) -> dict[str, float]:
         "sd": float(draws.std(ddof=1)),
         "q2.5": float(low),
         "q97.5": float(high),
-        "rhat": float(azs.rhat(draws)) if several else np.nan,
-        "ess_bulk": float(azs.ess(draws, method="bulk")),
-        "ess_tail": float(azs.ess(draws, method="tail", prob=(0.05, 0.95))),
-        "mcse_mean": float(azs.mcse(draws, method="mean")),
+        "rhat": float(rhat(draws)) if several else np.nan,
+        "ess_bulk": float(ess(draws, method="bulk")),
+        "ess_tail": float(ess(draws, method="tail", prob=(0.05, 0.95))),
+        "mcse_mean": float(mcse(draws, method="mean")),
     }
 
 
@@ -119,7 +124,7 @@ def _sampled(posterior: Posterior) -> dict[str, tuple[float, str]]:
         "divergences": (float(stats["diverging"].sum()), f"of {stats['diverging'].size} transitions"),
     }
     if "energy" in stats:
-        energy = np.asarray(azs.bfmi(stats["energy"].to_numpy()))
+        energy = np.asarray(bfmi(stats["energy"].to_numpy()))
         found["e_bfmi"] = (float(energy.min()), f"chain {int(energy.argmin())}")
     return found
 

@@ -1,6 +1,7 @@
 """Visual predictive check: do cohorts simulated from the model look like the one it was fitted to?"""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,7 @@ def visual_check(
     simulated = np.asarray(simulate_draws(hierarchy, vectors, records, key=key).measurement[outcome])
     time, seen, values = (np.asarray(x) for x in (records.time, records.observed[outcome], records.values[outcome]))
     rows = []
-    for left, right in zip(bins[:-1], bins[1:], strict=True):
+    for left, right in pairwise(bins):
         inside = seen & (time >= left) & (time < right)
         if inside.sum() < least:
             continue

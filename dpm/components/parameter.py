@@ -11,7 +11,7 @@ from dpm.cohort.records import Records
 from dpm.errors import ModelError
 from dpm.types import Array, PerSubject
 
-Scalar = dist.Distribution | float
+type Scalar = dist.Distribution | float
 """A fixed number, or a prior to learn it from."""
 
 

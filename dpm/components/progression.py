@@ -25,7 +25,8 @@ class ProgressionModel:
 
     For outcome $o$ with trajectory $f$ and noise $p$, parameters $\theta_i$ as in `Parameter` and clock $\tau$,
 
-    $$y_{ij} \sim p\{f(\tau(t_{ij});\, \theta_i)\},\qquad b_i \sim N(0,\ \mathrm{diag}(\omega)\, R\, \mathrm{diag}(\omega)).$$
+    $$y_{ij} \sim p\{f(\tau(t_{ij});\, \theta_i)\},\quad
+    b_i \sim N(0,\ \mathrm{diag}(\omega)\, R\, \mathrm{diag}(\omega)).$$
 
     Calling it with `records` runs it as a NumPyro model. Sites are named `<outcome>_<parameter>` for a typical
     value, with `_<covariate>`, `_<grouping>`, `_<grouping>_sd` and `_sd` after it for the rest; inside the plate
@@ -57,7 +58,9 @@ class ProgressionModel:
         for name in self.outcomes:
             if name not in records.values:
                 have = ", ".join(sorted(records.values))
-                raise ModelError("model", f'outcome "{name}" in the cohort', have, "Name the outcome as in the cohort's roles.")
+                raise ModelError(
+                    "model", f'outcome "{name}" in the cohort', have, "Name the outcome as in the cohort's roles."
+                )
         time = self.clock.time(records)
         parameters = self._sample_parameters(records)
         for name, outcome in self.outcomes.items():
@@ -67,7 +70,9 @@ class ProgressionModel:
     def _sample_parameters(self, records: Records) -> dict[str, PerSubject]:
         specs = self.parameters()
         fixed = {name: spec.fixed_part(name, records) for name, spec in specs.items()}
-        spreads = {name: sample_scalar(f"{name}_sd", spec.subject) for name, spec in specs.items() if spec.subject is not None}
+        spreads = {
+            name: sample_scalar(f"{name}_sd", spec.subject) for name, spec in specs.items() if spec.subject is not None
+        }
         with numpyro.plate("subject", records.n_subjects, dim=-1):
             z = [numpyro.sample(f"{name}_z", numpyro.distributions.Normal(0.0, 1.0)) for name in spreads]
         correlated = self._correlate(z)

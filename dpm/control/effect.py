@@ -48,7 +48,8 @@ class Effect:
 
     def __str__(self) -> str:
         low, high = self.interval
-        return f"{self.estimand.label}\n  {self.method}: {self.estimate:.4f} {self.unit} ({self.level:.0%} interval {low:.4f} to {high:.4f}, SE {self.se:.4f})"
+        interval = f"{self.level:.0%} interval {low:.4f} to {high:.4f}, SE {self.se:.4f}"
+        return f"{self.estimand.label}\n  {self.method}: {self.estimate:.4f} {self.unit} ({interval})"
 
     @classmethod
     def from_draws(cls, draws: Float[np.ndarray, " draw"], *, level: float = 0.95, **fields: Any) -> "Effect":
@@ -56,7 +57,14 @@ class Effect:
         tail = (1 - level) / 2
         low, high = np.quantile(draws, [tail, 1 - tail])
         interval = (float(low), float(high))
-        return cls(estimate=float(draws.mean()), se=float(draws.std(ddof=1)), interval=interval, level=level, draws=draws, **fields)
+        return cls(
+            estimate=float(draws.mean()),
+            se=float(draws.std(ddof=1)),
+            interval=interval,
+            level=level,
+            draws=draws,
+            **fields,
+        )
 
     @classmethod
     def from_normal(cls, estimate: float, se: float, *, level: float = 0.95, **fields: Any) -> "Effect":

@@ -73,9 +73,10 @@ class MeanChange:
 class SlopeDifference:
     r"""Difference in mean yearly rate of change over a period, among the treated.
 
-    $$\Delta = \frac1{n_1} \sum_{i:\,\text{treated}} \frac{\{\mu_i^{(1)}(t_2) - \mu_i^{(1)}(t_1)\} - \{\mu_i^{(0)}(t_2) - \mu_i^{(0)}(t_1)\}}{t_2 - t_1}$$
+    $$\Delta = \frac1{n_1} \sum_{i:\,\text{treated}} (s_i^{(1)} - s_i^{(0)}),\qquad
+    s_i = \frac{\mu_i(t_2) - \mu_i(t_1)}{t_2 - t_1}$$
 
-    with $\mu$ the expected course; for a linear trajectory, the difference in slopes. Hypothetical strategy: the
+    with $\mu_i$ the expected course; for a linear trajectory, the difference in slopes. Hypothetical strategy: the
     course of a patient who died or was transplanted is continued by the model, given what was measured before.
 
     Attributes:
@@ -123,7 +124,12 @@ def _described(estimand: "Estimand", time: float, visits_rule: str) -> dict[str,
 def _check_strategies(intercurrent: Mapping[str, str]) -> None:
     for event, strategy in intercurrent.items():
         if strategy not in STRATEGIES:
-            raise ControlError(f"intercurrent.{event}", f"one of {', '.join(STRATEGIES)}", repr(strategy), "Other strategies are not carried out by this version, so they are refused rather than ignored.")
+            raise ControlError(
+                f"intercurrent.{event}",
+                f"one of {', '.join(STRATEGIES)}",
+                repr(strategy),
+                "Other strategies are not carried out by this version, so they are refused rather than ignored.",
+            )
 
 
 def require_outcome(cohort: Cohort, estimand: "Estimand") -> None:
@@ -140,7 +146,9 @@ def require_outcome(cohort: Cohort, estimand: "Estimand") -> None:
     unnamed = sorted(happened - set(estimand.intercurrent))
     if unnamed:
         do = f'Say what the estimand does about it, for example intercurrent={{"{unnamed[0]}": "hypothetical"}}.'
-        raise ControlError("estimand.intercurrent", "a strategy for every event that happened", f"none for {', '.join(unnamed)}", do)
+        raise ControlError(
+            "estimand.intercurrent", "a strategy for every event that happened", f"none for {', '.join(unnamed)}", do
+        )
 
 
 def unit_of(cohort: Cohort, estimand: Estimand) -> str:

@@ -6,7 +6,7 @@ from scipy.stats import t as student_t
 from dpm.cohort.cohort import Cohort
 from dpm.control.effect import Effect
 from dpm.control.estimand import Estimand, MeanChange, require_outcome, unit_of
-from dpm.control.mixed import mixed_model
+from dpm.control.mixed import MixedFit, mixed_model, straight_lines
 from dpm.errors import ControlError
 
 METHOD = "Unadjusted external difference"
@@ -25,10 +25,10 @@ def unadjusted(trial: Cohort, control: Cohort, *, estimand: Estimand, level: flo
     require_outcome(control, estimand)
     if isinstance(estimand, MeanChange):
         return _mean_change(trial, control, estimand, level)
-    one, other = (mixed_model(cohort, estimand.outcome) for cohort in (trial, control))
+    one, other = (_line(cohort, estimand.outcome) for cohort in (trial, control))
     return Effect.from_normal(
-        one.contrast({"years": 1.0})[0] - other.contrast({"years": 1.0})[0],
-        float(np.hypot(one.contrast({"years": 1.0})[1], other.contrast({"years": 1.0})[1])),
+        float(one.estimate["years"] - other.estimate["years"]),
+        float(np.hypot(one.se["years"], other.se["years"])),
         level=level,
         method=METHOD,
         estimand=estimand,
@@ -45,7 +45,12 @@ def unadjusted(trial: Cohort, control: Cohort, *, estimand: Estimand, level: flo
 def _mean_change(trial: Cohort, control: Cohort, estimand: MeanChange, level: float) -> Effect:
     changes = [_changes(cohort, estimand) for cohort in (trial, control)]
     if min(map(len, changes)) < 2:
-        raise ControlError("unadjusted", "two or more patients measured in the window in each arm", f"{len(changes[0])} and {len(changes[1])}", "Widen the window.")
+        raise ControlError(
+            "unadjusted",
+            "two or more patients measured in the window in each arm",
+            f"{len(changes[0])} and {len(changes[1])}",
+            "Widen the window.",
+        )
     parts = [values.var(ddof=1) / len(values) for values in changes]
     se = float(np.sqrt(sum(parts)))
     freedom = se**4 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, changes, strict=True))
@@ -68,6 +73,11 @@ def _mean_change(trial: Cohort, control: Cohort, estimand: MeanChange, level: fl
         ),
         note="Complete cases only: survivors with a visit.",
     )
+
+
+def _line(cohort: Cohort, outcome: str) -> MixedFit:
+    visits = cohort.visits[cohort.visits[outcome].notna()]
+    return mixed_model(visits, outcome, straight_lines(visits))
 
 
 def _changes(cohort: Cohort, estimand: MeanChange) -> np.ndarray:

@@ -1,46 +1,68 @@
 """The randomised answer, where there is one: the truth that an external comparison is held against."""
 
-from dataclasses import replace
-
+import numpy as np
 import pandas as pd
 
 from dpm.cohort.cohort import Cohort
 from dpm.control.effect import Effect
 from dpm.control.estimand import Estimand, MeanChange, require_outcome, unit_of
-from dpm.control.mixed import mixed_model
-
-METHOD = "Randomised comparison (mixed model, both arms)"
+from dpm.control.mixed import mixed_model, straight_lines, visit_means
+from dpm.errors import ControlError
 
 
 def randomised(trial: Cohort, control: Cohort, *, estimand: Estimand, level: float = 0.95) -> Effect:
     r"""Treated against randomised controls in one linear mixed model with random level and slope.
 
-    The slope difference is the coefficient of treatment by time; the difference in mean change at $t$ is $t$ times it.
+    For a slope, straight lines in each arm over all visits: the coefficient of treatment by time. For a mean change,
+    a mean per planned visit up to the end of the window, the same in both arms at baseline: the coefficient of
+    treatment at the planned visit nearest to the estimand's time. Visits that the estimand does not let stand for a
+    visit are left out of the latter.
 
     Raises:
         ControlError: the estimand does not fit a cohort, or the model did not converge.
     """
     require_outcome(trial, estimand)
     require_outcome(control, estimand)
-    both = replace(
-        trial,
-        subjects=pd.concat([trial.subjects, control.subjects]),
-        visits=pd.concat([trial.visits, control.visits], ignore_index=True),
-        events=pd.concat([trial.events, control.events], ignore_index=True),
+    treated = pd.concat([pd.Series(1.0, trial.subjects.index), pd.Series(0.0, control.subjects.index)])
+    if isinstance(estimand, MeanChange):
+        return _mean_change(trial, control, estimand, treated, level)
+    visits = pd.concat([_measured(cohort, estimand.outcome) for cohort in (trial, control)], ignore_index=True)
+    fitted = mixed_model(visits, estimand.outcome, straight_lines(visits, treated))
+    return _effect(
+        trial, control, estimand, fitted.estimate["treated_years"], fitted.se["treated_years"], level, visits
     )
-    treated = pd.Series(1.0, trial.subjects.index).reindex(both.subjects.index, fill_value=0.0)
-    fitted = mixed_model(both, estimand.outcome, treated)
-    years = estimand.at if isinstance(estimand, MeanChange) else 1.0
-    estimate, se = fitted.contrast({"treated_years": years})
+
+
+def _mean_change(trial: Cohort, control: Cohort, estimand: MeanChange, treated: pd.Series, level: float) -> Effect:
+    if estimand.visit_rule is None:
+        do = "Give the estimand a visit rule: its planned times say which visits belong together."
+        raise ControlError("randomised", "planned visit times", "none", do)
+    kept = [cohort.drop_visits(cohort.terminal_visits(estimand.visit_rule), "terminal") for cohort in (trial, control)]
+    visits = pd.concat([_measured(cohort, estimand.outcome) for cohort in kept], ignore_index=True)
+    visits = visits[visits["time"] <= estimand.at + estimand.window].reset_index(drop=True)
+    planned = np.asarray([time for time in estimand.visit_rule.planned if time <= estimand.at + estimand.window])
+    at = f"treated_{int(np.abs(planned - estimand.at).argmin())}"
+    fitted = mixed_model(visits, estimand.outcome, visit_means(visits, planned, treated))
+    return _effect(trial, control, estimand, fitted.estimate[at], fitted.se[at], level, visits)
+
+
+def _measured(cohort: Cohort, outcome: str) -> pd.DataFrame:
+    return cohort.visits.loc[cohort.visits[outcome].notna(), ["subject", "time", outcome]]
+
+
+def _effect(
+    trial: Cohort, control: Cohort, estimand: Estimand, estimate: float, se: float, level: float, visits: pd.DataFrame
+) -> Effect:
+    form = "visit means" if isinstance(estimand, MeanChange) else "straight lines"
     return Effect.from_normal(
-        estimate,
-        se,
+        float(estimate),
+        float(se),
         level=level,
-        method=METHOD,
+        method=f"Randomised comparison (mixed model with {form}, both arms)",
         estimand=estimand,
         unit=unit_of(trial, estimand),
         n_treated=trial.n_subjects,
         n_control=control.n_subjects,
-        sizes={"visits": both.n_visits},
-        assumptions=("Randomisation.", "Straight lines on the outcome's scale.", "Missing at random."),
+        sizes={"visits": len(visits)},
+        assumptions=("Randomisation.", f"Mixed model with {form} and random level and slope.", "Missing at random."),
     )

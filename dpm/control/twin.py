@@ -22,8 +22,8 @@ from dpm.virtual.arm import VirtualArm, mean_layers
 METHOD = "Untreated twins (g-computation)"
 
 ASSUMPTIONS = (
-    "Given the covariates and the baseline value, trial patients left untreated would have followed the natural-history "
-    "model: no unmeasured prognostic difference, no effect of entering a trial, no drift of standard of care.",
+    "Given the covariates and the baseline value, trial patients left untreated would have followed the natural-"
+    "history model: no unmeasured prognostic difference, no effect of entering a trial, no drift of standard of care.",
     "The natural-history model is right in form.",
     "Missing visits, death and transplant depend on what was measured before them (missing at random).",
     "Treated and untreated courses of one patient are independent given covariates and baseline.",
@@ -53,7 +53,9 @@ class TreatedCourse(NamedTuple):
         return cls(hierarchy, records, vectors, drawn.effects)
 
     def predict(self, time: Float[np.ndarray, "visit subject"], *, key: Key) -> Predicted:
-        return predict_draws(self.hierarchy, self.vectors, self.effects, self.records.at(jax.numpy.asarray(time)), key=key)
+        return predict_draws(
+            self.hierarchy, self.vectors, self.effects, self.records.at(jax.numpy.asarray(time)), key=key
+        )
 
 
 def compare(
@@ -79,7 +81,9 @@ def compare(
     """
     require_outcome(trial, estimand)
     if list(trial.subjects.index) != list(arm.history.subjects.index):
-        raise ControlError("compare", "the arm's own patients, in its order", "other patients", "Use synthetic_arm(..., like=trial).")
+        raise ControlError(
+            "compare", "the arm's own patients, in its order", "other patients", "Use synthetic_arm(..., like=trial)."
+        )
     course_key, treated_key, twin_key = jax.random.split(key, 3)
     course = TreatedCourse.of(arm, trial, key=course_key) if course is None else course
     if isinstance(estimand, MeanChange):
@@ -147,10 +151,14 @@ def _effect(
 
 
 def _layers(
-    treated: Float[np.ndarray, " draw"], means: Float[np.ndarray, "draw replicate"], measured: Float[np.ndarray, "draw replicate"]
+    treated: Float[np.ndarray, " draw"],
+    means: Float[np.ndarray, "draw replicate"],
+    measured: Float[np.ndarray, "draw replicate"],
 ) -> pd.DataFrame:
     """Layers of the twins' mean, and that of the treated patients' unmeasured values."""
     layers = mean_layers(means, measured)[["layer", "sd"]]
-    layers = pd.concat([layers, pd.DataFrame([{"layer": "treated course", "sd": float(treated.std(ddof=1))}])], ignore_index=True)
+    layers = pd.concat(
+        [layers, pd.DataFrame([{"layer": "treated course", "sd": float(treated.std(ddof=1))}])], ignore_index=True
+    )
     layers["variance_share"] = layers["sd"] ** 2 / (layers["sd"] ** 2).sum()
     return layers[layers["sd"] > 0].reset_index(drop=True)

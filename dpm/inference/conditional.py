@@ -16,11 +16,11 @@ Density = Callable[[Effects], PerSubject]
 
 
 class Modes(NamedTuple):
-    """Result of `find_modes`.
+    r"""Result of `find_modes`.
 
     Attributes:
         effects: each subject's mode, on the unconstrained scale.
-        decrement: squared Newton decrement there, $g^\\top H^{-1} g$; infinite where the curvature is not definite.
+        decrement: squared Newton decrement there, $g^\top H^{-1} g$; infinite where the curvature is not definite.
         converged: whether it fell below the tolerance.
         steps: evaluations used by the slowest subject.
     """

@@ -114,7 +114,8 @@ class Hierarchy:
     def _split(self, vector: Float[Array, " population"]) -> list[tuple[Site, Array]]:
         stops = np.cumsum([site.size for site in self.population])[:-1]
         return [
-            (site, part.reshape(site.shape)) for site, part in zip(self.population, jnp.split(vector, stops), strict=True)
+            (site, part.reshape(site.shape))
+            for site, part in zip(self.population, jnp.split(vector, stops), strict=True)
         ]
 
     def effect_values(self, effects: Float[Array, "effect subject"]) -> Sites:
@@ -148,7 +149,10 @@ class Hierarchy:
             return handlers.trace(filled).get_trace(records)
 
     def log_population(self, vector: Float[Array, " population"], records: Records, *, prior: bool) -> Float[Array, ""]:
-        r"""$\log p(\varphi)$ with the Jacobian of the unconstrained scale; without `prior`, only what is observed outside the plate."""
+        r"""$\log p(\varphi)$ with the Jacobian of the unconstrained scale.
+
+        Without `prior`, only what is observed outside the plate.
+        """
         values = self.constrain(vector)
         zeros = self.effect_values(jnp.zeros((self.n_effects, records.n_subjects)))
         log_probs, trace = self._log_probs({**values, **zeros}, records)
@@ -198,8 +202,15 @@ def _check_plate(sampled: dict[str, dict[str, Any]], n_subjects: int) -> None:
     frames = [frame for message in sampled.values() for frame in message["cond_indep_stack"] if frame.name == "subject"]
     rule = 'plate("subject", n, dim=-1)'
     if not frames:
-        raise ModelError("model", f"at least one site inside {rule}", "none", f"Sample what belongs to one subject inside {rule}.")
+        raise ModelError(
+            "model", f"at least one site inside {rule}", "none", f"Sample what belongs to one subject inside {rule}."
+        )
     wrong = [frame for frame in frames if frame.dim != -1 or frame.size != n_subjects]
     if wrong:
         got = f"size {wrong[0].size} at dim {wrong[0].dim}"
-        raise ModelError("model", f"the subject plate of size {n_subjects} at dim -1", got, f"Use {rule} with n = records.n_subjects.")
+        raise ModelError(
+            "model",
+            f"the subject plate of size {n_subjects} at dim -1",
+            got,
+            f"Use {rule} with n = records.n_subjects.",
+        )

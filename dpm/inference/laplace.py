@@ -112,13 +112,17 @@ class Laplace:
         surface = _Surface(marginal, records, prior=self.objective == "map")
         tried = []
         for attempt, one in enumerate(jax.random.split(key, self.starts)):
-            vector = start if attempt == 0 and start is not None else _start(marginal.hierarchy, records, attempt, key=one)
+            vector = (
+                start if attempt == 0 and start is not None else _start(marginal.hierarchy, records, attempt, key=one)
+            )
             result = surface.climb(np.asarray(vector), self.tolerance)
             if result is not None:
                 return _optimum(surface, *result)
             tried.append(surface.explain(vector))
         do = "Check the data's scale against the priors, or simplify the model: " + tried[-1]
-        raise InferenceError("Laplace", "a maximum with positive definite information", f"none from {len(tried)} starts", do)
+        raise InferenceError(
+            "Laplace", "a maximum with positive definite information", f"none from {len(tried)} starts", do
+        )
 
 
 def _negative(
@@ -187,11 +191,16 @@ class _Surface:
 
     @staticmethod
     def _newton(
-        objective: Callable[[np.ndarray], tuple[float, np.ndarray]], point: np.ndarray, step: np.ndarray, decrement: float
+        objective: Callable[[np.ndarray], tuple[float, np.ndarray]],
+        point: np.ndarray,
+        step: np.ndarray,
+        decrement: float,
     ) -> np.ndarray:
         """A Newton step, halved until it lowers the objective."""
         value, share = objective(point)[0], 1.0
-        while share > 1e-4 and objective(point - share * step)[0] > value - 1e-4 * share * decrement + 1e-12 * abs(value):
+        while share > 1e-4 and objective(point - share * step)[0] > value - 1e-4 * share * decrement + 1e-12 * abs(
+            value
+        ):
             share /= 2
         return point - share * step
 
@@ -217,14 +226,19 @@ class _Surface:
 
     def explain(self, vector: Array | np.ndarray) -> str:
         """Why a start led nowhere, in words."""
-        (value, (_, each, modes)), slope = self.gradient(vector)
+        (_, (_, each, modes)), slope = self.gradient(vector)
         unfinished = np.flatnonzero(~np.asarray(modes.converged))
         if unfinished.size:
-            return f"the conditional mode of {unfinished.size} subjects did not converge (first at position {unfinished[0]})."
+            count, first = unfinished.size, unfinished[0]
+            return f"the conditional mode of {count} subjects did not converge (first at position {first})."
         bad = np.flatnonzero(~np.isfinite(np.asarray(each)))
         if bad.size:
             return f"the likelihood of {bad.size} subjects is not finite (first at position {bad[0]})."
-        flat = [name for name, g in zip(self.marginal.hierarchy.population_names(), np.asarray(slope), strict=True) if not np.isfinite(g)]
+        flat = [
+            name
+            for name, g in zip(self.marginal.hierarchy.population_names(), np.asarray(slope), strict=True)
+            if not np.isfinite(g)
+        ]
         if flat:
             return f"the gradient is not finite for {', '.join(flat[:4])}."
         return "the information matrix is not positive definite where the search ended: a parameter is not identified."

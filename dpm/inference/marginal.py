@@ -27,7 +27,10 @@ TAIL = 4.0
 
 
 def student_quantile(p: Array) -> Array:
-    r"""Quantile of Student's $t_4$: with $a = 4p(1-p)$, $\pm 2\sqrt{\cos(\tfrac13 \arccos \sqrt a)/\sqrt a - 1}$ (Shaw 2006)."""
+    r"""Quantile of Student's $t_4$ (Shaw 2006, J. Computational Finance 9, 37-73).
+
+    $\pm 2\sqrt{\cos(\tfrac13 \arccos \sqrt a)/\sqrt a - 1}$ with $a = 4p(1-p)$.
+    """
     root = jnp.sqrt(4.0 * p * (1.0 - p))
     inner = jnp.cos(jnp.arccos(jnp.clip(root, 0.0, 1.0)) / 3.0) / root - 1.0
     return jnp.sign(p - 0.5) * 2.0 * jnp.sqrt(jnp.maximum(inner, 0.0))
@@ -92,10 +95,7 @@ class Marginal:
         modes = self.modes(lax.stop_gradient(vector), records, start)
         effects = implicit_modes(density, modes.effects)
         value, _, exact = derivatives(density, effects)
-        if self.level == "focei":
-            curvature = self._gauss_newton(vector, effects, records)
-        else:
-            curvature = exact
+        curvature = self._gauss_newton(vector, effects, records) if self.level == "focei" else exact
         lower, definite = blocks.cholesky(curvature)
         if self.nodes is None:
             log_marginal = value + 0.5 * (effects.shape[0] * jnp.log(2 * jnp.pi) - blocks.log_determinant(lower))
@@ -114,20 +114,19 @@ class Marginal:
         return logsumexp(values, axis=0) - 0.5 * blocks.log_determinant(lower)
 
     def _gauss_newton(self, vector: Float[Array, " population"], effects: Effects, records: Records) -> Blocks:
-        r"""Expected Hessian: $-\nabla^2$ of the effects' prior plus $\sum_j J^\top I(\theta_j) J$ over Gaussian values."""
+        r"""$-\nabla^2$ of the effects' prior plus the expected information of Gaussian values.
+
+        The latter is $\sum_j J_j^\top I(\theta_j) J_j$ with $\theta_j$ mean and sd of value $j$, $J_j$ its Jacobian.
+        """
         population = self.hierarchy.constrain(vector)
-        _, _, prior = derivatives(
-            lambda b: self.hierarchy.log_subject(population, b, records, part="latent"), effects
-        )
+        _, _, prior = derivatives(lambda b: self.hierarchy.log_subject(population, b, records, part="latent"), effects)
 
         def moments(b: Effects) -> list[tuple[Array, Array]]:
             return _gaussian_moments(self.hierarchy, population, b, records)
 
         values, tangents = jax.linearize(moments, effects)
         columns = [tangents(jnp.broadcast_to(e[:, None], effects.shape)) for e in jnp.eye(effects.shape[0])]
-        information = jnp.stack(
-            [jnp.stack([_information(values, one, other) for other in columns]) for one in columns]
-        )
+        information = jnp.stack([jnp.stack([_information(values, one, other) for other in columns]) for one in columns])
         return prior + information
 
 
@@ -165,7 +164,7 @@ def _information(
 
 
 def _gauss_hermite(q: int, n_nodes: int) -> tuple[Array, Array]:
-    """Nodes and log weights of $\\int f(z)\\,dz = \\sum w f(z)$ on a tensor grid, scaled for a standard normal peak."""
+    r"""Nodes and log weights of $\int f(z)\,dz = \sum w f(z)$ on a tensor grid, scaled for a standard normal peak."""
     if q > 3:
         do = 'Use level="qmc", or level="laplace".'
         raise InferenceError("level", 'at most three effects per subject for level="quadrature"', str(q), do)
@@ -177,7 +176,7 @@ def _gauss_hermite(q: int, n_nodes: int) -> tuple[Array, Array]:
 
 
 def _sobol(q: int, n_nodes: int, key: Key | None) -> tuple[Array, Array]:
-    """Points with independent t margins from a scrambled Sobol sequence, and their log weights without the integrand."""
+    """Scrambled Sobol points with independent t margins, and their log weights without the integrand."""
     if key is None:
         raise InferenceError("key", 'a JAX key for level="qmc"', "none")
     if n_nodes & (n_nodes - 1):

@@ -19,11 +19,12 @@ Effects = Float[Array, "effect subject"]
 
 
 class Whitening(NamedTuple):
-    r"""$\varphi = \hat\varphi + C u$ and $b_i = \hat b_i + J_i \delta + M_i(\delta)\, w_i$ with $\delta = \varphi - \hat\varphi$.
+    r"""$\varphi = \hat\varphi + C u$ and $b_i = \hat b_i + J_i \delta + M_i(\delta)\, w_i$.
 
-    $C$ is the Cholesky factor of the Laplace covariance, $J_i = \mathrm{d}\hat b_i/\mathrm{d}\varphi$ the implicit
-    derivative of subject $i$'s mode, and $M_i = L_i^{-\top}$ the upper triangular root of its conditional covariance,
-    its diagonal log-linear and the rest linear in $\delta$. Following the conditional spread matters: with $M_i$ held
+    Here $\delta = \varphi - \hat\varphi$; $C$ is the Cholesky factor of the Laplace covariance,
+    $J_i = \mathrm{d}\hat b_i/\mathrm{d}\varphi$ the implicit derivative of subject $i$'s mode, and
+    $M_i = L_i^{-\top}$ the upper triangular root of its conditional covariance, its diagonal log-linear and the rest
+    linear in $\delta$. Following the conditional spread matters: with $M_i$ held
     constant, a change of a between-subject sd is resisted by every $w_i$ at once. Under the Laplace approximation
     $u$ and $w$ are independent standard normals, so that a sampler on them needs no mass matrix; the change costs
     $O(N q^2 p)$, where a dense mass matrix over everything would cost $O(N^2)$.
@@ -57,7 +58,10 @@ class Whitening(NamedTuple):
         move = self.spread @ u
         root = self.root + self.root_slope @ move
         q = w.shape[0]
-        rows = [jnp.exp(root[a, a]) * w[a] + sum((root[a, b] * w[b] for b in range(a + 1, q)), jnp.zeros(())) for a in range(q)]
+        rows = [
+            jnp.exp(root[a, a]) * w[a] + sum((root[a, b] * w[b] for b in range(a + 1, q)), jnp.zeros(()))
+            for a in range(q)
+        ]
         log_volume = sum((jnp.sum(root[a, a]) for a in range(q)), jnp.zeros(()))
         effects = self.modes + self.modes_slope @ move + (jnp.stack(rows) if rows else w)
         return self.centre + move, effects, log_volume

@@ -30,6 +30,8 @@ def fit(model: Model, cohort: Cohort, *, method: Method, key: Key, keep_subjects
     if not bool(seen.all()):
         missing = cohort.subjects.index[~jax.device_get(seen)]
         got = f"none for {len(missing)} of {cohort.n_subjects} (first: {missing[0]})"
-        raise ModelError("fit", "at least one measurement of every subject", got, "Exclude these subjects, with a reason.")
+        raise ModelError(
+            "fit", "at least one measurement of every subject", got, "Exclude these subjects, with a reason."
+        )
     draws = method.run(model, records, key=key)
     return Posterior.of(model, cohort, encodings, draws, method=repr(method), keep_subjects=keep_subjects)

@@ -45,7 +45,14 @@ class Posterior:
 
     @classmethod
     def of(
-        cls, model: Model, cohort: Cohort, encodings: Encodings, draws: Draws, *, method: str, keep_subjects: bool = False
+        cls,
+        model: Model,
+        cohort: Cohort,
+        encodings: Encodings,
+        draws: Draws,
+        *,
+        method: str,
+        keep_subjects: bool = False,
     ) -> "Posterior":
         """From what a method returned. `keep_subjects` stores patient-level effects too."""
         groups = {"posterior": _dataset(draws.sites)}
@@ -96,7 +103,12 @@ class Posterior:
         hierarchy = Hierarchy.of(self.model, records)
         wanted, have = {site.name for site in hierarchy.population}, set(map(str, self.draws.data_vars))
         if not wanted <= have:
-            raise PosteriorError("posterior", f"draws of {', '.join(sorted(wanted))}", f"none of {', '.join(sorted(wanted - have))}", "Give the model that was fitted.")
+            raise PosteriorError(
+                "posterior",
+                f"draws of {', '.join(sorted(wanted))}",
+                f"none of {', '.join(sorted(wanted - have))}",
+                "Give the model that was fitted.",
+            )
         return hierarchy
 
     def save(self, path: str | Path) -> None:
@@ -123,7 +135,9 @@ class Posterior:
             provenance = json.loads(tree.attrs["provenance"])
             table = json.loads(tree.attrs["estimates"])
         except (OSError, KeyError, ValueError) as problem:
-            raise PosteriorError(str(path), "a posterior saved by dpm", type(problem).__name__, "Fit again, or give another file.") from problem
+            raise PosteriorError(
+                str(path), "a posterior saved by dpm", type(problem).__name__, "Fit again, or give another file."
+            ) from problem
         estimates = pd.DataFrame(table["data"], index=table["index"], columns=table["columns"])
         return cls(model=model, tree=tree, encodings=encodings, estimates=estimates, provenance=provenance)
 

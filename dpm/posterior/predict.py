@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import jax
 from jax import lax
-from jax import numpy as jnp
 from numpyro import handlers
 
 from dpm.cohort.records import Records
@@ -33,7 +32,7 @@ def predict_subject(hierarchy: Hierarchy, vector: Array, effects: Array, records
 
 
 def predict_population(hierarchy: Hierarchy, vector: Array, records: Records, *, key: Key) -> Predicted:
-    """One prediction of a new subject with each subject's covariates and times: effects are drawn from the population."""
+    """One prediction of new subjects with these covariates and times: effects are drawn from the population."""
     return _run(hierarchy, hierarchy.constrain(vector), records, key=key)
 
 

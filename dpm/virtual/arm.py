@@ -55,7 +55,12 @@ class VirtualArm:
         latest = float(np.max(time))
         if latest > longest or float(np.min(time)) < 0:
             got = f"{float(np.min(time)):.2f} to {latest:.2f}"
-            raise VirtualError("predict", f"times from 0 to {longest:.2f} years, the follow-up of the fit", got, "Ask for an earlier time: beyond it the course is extrapolation.")
+            raise VirtualError(
+                "predict",
+                f"times from 0 to {longest:.2f} years, the follow-up of the fit",
+                got,
+                "Ask for an earlier time: beyond it the course is extrapolation.",
+            )
         return predict_draws(self.hierarchy, self.vectors, self.effects, self.records.at(jnp.asarray(time)), key=key)
 
     def take(self, ids: list[str]) -> "VirtualArm":
@@ -104,12 +109,21 @@ def synthetic_arm(
     if share > share_outside:
         got = f"{int((outside > 0).sum())} of {len(outside)} ({share:.0%})"
         do = "Restrict the comparison to patients the natural history covers, or add natural history that covers them."
-        raise VirtualError("synthetic_arm", f"at most {share_outside:.0%} of patients with a covariate outside the fit's range", got, do)
+        raise VirtualError(
+            "synthetic_arm",
+            f"at most {share_outside:.0%} of patients with a covariate outside the fit's range",
+            got,
+            do,
+        )
     hierarchy = posterior.hierarchy(records)
     vectors = posterior.vectors(hierarchy, draws)
     drawn = draw_effects(hierarchy, vectors, records, key=key, replicates=replicates)
     patients = pd.DataFrame(
-        {"acceptance": np.asarray(drawn.acceptance), "converged": np.asarray(drawn.converged), "outside": outside.to_numpy()},
+        {
+            "acceptance": np.asarray(drawn.acceptance),
+            "converged": np.asarray(drawn.converged),
+            "outside": outside.to_numpy(),
+        },
         index=history.subjects.index,
     )
     _require_twins(patients)
@@ -137,14 +151,26 @@ def _require_twins(patients: pd.DataFrame) -> None:
     lost = patients.index[patients["converged"] < 1.0]
     if len(lost):
         got = f"{len(lost)} of {len(patients)} (first: {lost[0]})"
-        raise VirtualError("synthetic_arm", "an inner mode for every patient and draw", f"none for some draws of {got}", "Look at these patients' baseline values.")
+        raise VirtualError(
+            "synthetic_arm",
+            "an inner mode for every patient and draw",
+            f"none for some draws of {got}",
+            "Look at these patients' baseline values.",
+        )
     stuck = patients.index[patients["acceptance"] < 0.1]
     if len(stuck):
         got = f"less for {len(stuck)} of {len(patients)} (first: {stuck[0]})"
-        raise VirtualError("synthetic_arm", "at least 10 % of conditional proposals accepted", got, "Their conditional distribution is far from its normal approximation: simplify the model.")
+        raise VirtualError(
+            "synthetic_arm",
+            "at least 10 % of conditional proposals accepted",
+            got,
+            "Their conditional distribution is far from its normal approximation: simplify the model.",
+        )
 
 
-def mean_layers(values: Float[np.ndarray, "draw replicate"], residual: Float[np.ndarray, "draw replicate"]) -> pd.DataFrame:
+def mean_layers(
+    values: Float[np.ndarray, "draw replicate"], residual: Float[np.ndarray, "draw replicate"]
+) -> pd.DataFrame:
     r"""Split the variance of an arm's mean into its layers.
 
     With $m_{sr}$ the mean course over patients in draw $s$ and replicate $r$ and $y_{sr}$ the same with residual noise,

@@ -54,7 +54,7 @@ def in_words(method: NUTS | Laplace) -> str:
 
 
 def labelled(parameters: pd.DataFrame, priors: list[dict[str, str]]) -> pd.DataFrame:
-    """The table of parameters with the label and unit that the model gives to each site; `site[1,0]` is one of `site`."""
+    """The table of parameters with the label and unit the model gives to each site (`site[1,0]` is one of `site`)."""
     known = pd.DataFrame(priors, columns=["site", "label", "unit"]).set_index("site")
     site = parameters["site"].str.partition("[")[0]
     texts = {
