@@ -58,10 +58,11 @@ def app(arguments: Sequence[str] | None = None) -> None:
         sys.exit(GATE if isinstance(error, CheckError) else USER)
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool) -> bool:
     if asked:
         typer.echo(f"dpm {__version__}")
         raise typer.Exit
+    return asked
 
 
 @commands.callback()

@@ -22,10 +22,10 @@ from dpm.components.progression import ProgressionModel
 from dpm.components.trajectory import Linear
 
 COVARIATES = {
-    "age": "per sd of age",
+    "age": "age, per sd",
     "female": "women against men",
-    "log_albumin": "per sd of log albumin",
-    "log_protime": "per sd of log prothrombin time",
+    "log_albumin": "log albumin, per sd",
+    "log_protime": "log prothrombin time, per sd",
     "edema_score": "oedema despite diuretics against none",
 }
 
@@ -47,9 +47,10 @@ CARD = ModelCard(
         "log_bilirubin_slope": "log mg/dL/year",
         "log_bilirubin_slope_sd": "log mg/dL/year",
         "log_bilirubin_sd": "log mg/dL",
-        **{f"log_bilirubin_level_{name}": f"log mg/dL {unit}" for name, unit in COVARIATES.items()},
-        **{f"log_bilirubin_slope_{name}": f"log mg/dL/year {unit}" for name, unit in COVARIATES.items()},
+        **{f"log_bilirubin_level_{name}": "log mg/dL" for name in COVARIATES},
+        **{f"log_bilirubin_slope_{name}": "log mg/dL/year" for name in COVARIATES},
     },
+    covariates=COVARIATES,
     reasons={
         "log_bilirubin_level": "geometric mean between 0.2 and 12 mg/dL: normal to deeply jaundiced",
         "log_bilirubin_level_sd": "patients differ by up to a factor of 50 at entry",

@@ -13,6 +13,7 @@ class ModelCard:
         context_of_use: the question the model may be used for.
         population: in whom.
         units: per site, its unit.
+        covariates: per covariate, the contrast its coefficient stands for, such as "age, per sd".
         reasons: per site, one line on why its prior is what it is.
         limitations: what the model cannot say.
     """
@@ -21,5 +22,6 @@ class ModelCard:
     context_of_use: str
     population: str
     units: Mapping[str, str] = field(default_factory=dict)
+    covariates: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     limitations: tuple[str, ...] = ()

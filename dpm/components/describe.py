@@ -70,7 +70,7 @@ def _parameter_equation(field: str, parameter: Parameter) -> str:
 
 
 def _priors(model: ProgressionModel, card: ModelCard) -> Iterator[dict[str, str]]:
-    for site, label, scalar in _scalars(model):
+    for site, label, scalar in _scalars(model, card):
         yield {
             "site": site,
             "label": label,
@@ -80,19 +80,20 @@ def _priors(model: ProgressionModel, card: ModelCard) -> Iterator[dict[str, str]
         }
 
 
-def _scalars(model: ProgressionModel) -> Iterator[tuple[str, str, Scalar]]:
+def _scalars(model: ProgressionModel, card: ModelCard) -> Iterator[tuple[str, str, Scalar]]:
     for name, parameter in model.parameters().items():
         words = name.replace("_", " ")
-        yield name, f"{words}, typical", parameter.typical
+        yield name, f"{words}: typical", parameter.typical
         for covariate, scalar in parameter.effects.items():
-            yield f"{name}_{covariate}", f"{words}, effect of {covariate.replace('_', ' ')}", scalar
+            contrast = card.covariates.get(covariate, f"effect of {covariate.replace('_', ' ')}")
+            yield f"{name}_{covariate}", f"{words}: {contrast}", scalar
         for grouping, scalar in parameter.groups.items():
-            yield f"{name}_{grouping}_sd", f"{words}, sd between levels of {grouping.replace('_', ' ')}", scalar
+            yield f"{name}_{grouping}_sd", f"{words}: sd between levels of {grouping.replace('_', ' ')}", scalar
         if parameter.subject is not None:
-            yield f"{name}_sd", f"{words}, sd between subjects", parameter.subject
+            yield f"{name}_sd", f"{words}: sd between subjects", parameter.subject
     for name, outcome in model.outcomes.items():
         for field, scalar in outcome.noise.scalars().items():
-            yield f"{name}_{field}", f"{name.replace('_', ' ')}, residual {field}", scalar
+            yield f"{name}_{field}", f"{name.replace('_', ' ')}: residual {field}", scalar
     spread = [name for name, parameter in model.parameters().items() if parameter.subject is not None]
     if model.correlation is not None and len(spread) > 1:
         lkj = dist.LKJ(len(spread), model.correlation.concentration)

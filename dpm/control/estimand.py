@@ -11,8 +11,13 @@ from dpm.cohort.cohort import Cohort
 from dpm.cohort.visits import VisitRule
 from dpm.errors import ControlError
 
-STRATEGIES = ("hypothetical",)
-"""Strategies for intercurrent events (ICH E9(R1)) that this version can carry out."""
+STRATEGIES = {
+    "hypothetical": (
+        "hypothetical: the course had it not happened. What was not measured after it is imputed from the model of the "
+        "patient's own arm, given everything measured in the patient before (missing at random)"
+    )
+}
+"""Strategies for intercurrent events (ICH E9(R1)) that this version can carry out, in words."""
 
 TREATED = "patients of the treated arm"
 
@@ -66,7 +71,31 @@ class MeanChange:
 
     def describe(self) -> dict[str, Any]:
         """For the report."""
-        return _described(self, self.at, f"nearest measurement within {self.window:g} years of {self.at:g} years")
+        rule = f"the measurement nearest to {self.at:g} years, within {self.window:g} years of it"
+        return _described(self, self.at, f"{rule}; {self._terminal_in_words()}")
+
+    def _terminal_in_words(self) -> str:
+        if self.visit_rule is None:
+            return "visits made because the patient was dying count like any other"
+        rule = self.visit_rule
+        return (
+            "not a visit that exists only because the patient was dying: one within "
+            f"{rule.within_days:g} days before death or transplant and more than {rule.off_schedule_days:g} days from "
+            "every planned time"
+        )
+
+    def counts(self, cohort: Cohort) -> dict[str, int]:
+        """How many patients were measured in the window, how many were not, and what happened to them."""
+        measured = int(self.chosen_visits(cohort)["value"].notna().sum())
+        found = {"measured in the window": measured, "imputed": cohort.n_subjects - measured}
+        if cohort.roles.events is not None:
+            early = cohort.events[cohort.events["time"] < self.at]
+            for event in cohort.roles.events.types:
+                found[f"{event} before {self.at:g} years"] = int((early["event"].astype(str) == event).sum())
+        if cohort.roles.events is not None and self.visit_rule is not None:
+            near = (cohort.visits["time"] - self.at).abs() <= self.window
+            found["visits in the window set aside"] = int((near & cohort.terminal_visits(self.visit_rule)).sum())
+        return found
 
 
 @dataclass(frozen=True)
@@ -116,7 +145,7 @@ def _described(estimand: "Estimand", time: float, visits_rule: str) -> dict[str,
         "time": time,
         "contrast": "treated minus untreated, mean over patients",
         "interval_for": "these patients",
-        "intercurrent": dict(estimand.intercurrent),
+        "intercurrent": {event: STRATEGIES[strategy] for event, strategy in estimand.intercurrent.items()},
         "visits_rule": visits_rule,
     }
 

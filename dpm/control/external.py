@@ -9,7 +9,7 @@ from dpm.control.estimand import Estimand, MeanChange, require_outcome, unit_of
 from dpm.control.mixed import MixedFit, mixed_model, straight_lines
 from dpm.errors import ControlError
 
-METHOD = "Unadjusted external difference"
+METHOD = "Unadjusted external"
 
 
 def unadjusted(trial: Cohort, control: Cohort, *, estimand: Estimand, level: float = 0.95) -> Effect:

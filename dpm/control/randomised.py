@@ -58,7 +58,7 @@ def _effect(
         float(estimate),
         float(se),
         level=level,
-        method=f"Randomised comparison (mixed model with {form}, both arms)",
+        method=f"Randomised, {form}",
         estimand=estimand,
         unit=unit_of(trial, estimand),
         n_treated=trial.n_subjects,

@@ -19,7 +19,7 @@ from dpm.posterior.predict import Predicted, predict_draws
 from dpm.types import Array, Float, Key
 from dpm.virtual.arm import VirtualArm, mean_layers
 
-METHOD = "Untreated twins (g-computation)"
+METHOD = "Untreated twins"
 
 ASSUMPTIONS = (
     "Given the covariates and the baseline value, trial patients left untreated would have followed the natural-"
@@ -102,12 +102,7 @@ def _mean_change(
     twins = arm.predict(time, key=twin_key)
     means = np.asarray(twins.course[estimand.outcome])[:, :, 0, :].mean(axis=-1)
     measured = np.asarray(twins.measurement[estimand.outcome])[:, :, 0, :].mean(axis=-1)
-    n_observed = int(chosen["value"].notna().sum())
-    sizes = {
-        "treated patients": trial.n_subjects,
-        "measured in the window": n_observed,
-        "imputed": trial.n_subjects - n_observed,
-    }
+    sizes = {"treated patients": trial.n_subjects, **estimand.counts(trial)}
     return _effect(arm, estimand, treated, means, measured, sizes)
 
 

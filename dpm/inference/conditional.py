@@ -73,9 +73,12 @@ def find_modes(density: Density, start: Effects, *, tolerance: float = 1e-16, ma
         tolerance: on the squared decrement.
         max_steps: evaluations before giving up; what has not converged says so.
     """
-    value, gradient, curvature = derivatives(density, start)
-    n = start.shape[-1]
-    first = _State(start, value, gradient, curvature, jnp.zeros(n), _decrement(gradient, curvature), jnp.array(1))
+    q, n = start.shape
+    # Nothing is known at the start: a step of zero from there, always taken, evaluates it inside the loop, so that
+    # the derivatives are compiled once.
+    unit = jnp.broadcast_to(jnp.eye(q)[:, :, None], (q, q, n))
+    unknown = jnp.full(n, jnp.inf)
+    first = _State(start, -unknown, jnp.zeros((q, n)), unit, jnp.zeros(n), unknown, jnp.array(0))
 
     def unfinished(state: _State) -> Bool[Array, ""]:
         return (state.step < max_steps) & jnp.any(state.decrement >= tolerance)

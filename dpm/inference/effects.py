@@ -9,6 +9,7 @@ from jax import numpy as jnp
 
 from dpm.cohort.records import Records
 from dpm.inference import blocks
+from dpm.inference.batching import batch_size
 from dpm.inference.conditional import derivatives
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import TAIL, Marginal, student_quantile
@@ -65,22 +66,19 @@ def draw_effects(
 def _draw_effects(
     vectors: Array, records: Records, key: Key, hierarchy: Hierarchy, replicates: int, steps: int
 ) -> EffectDraws:
-    marginal = Marginal(hierarchy)
-    start = marginal.modes(jnp.mean(vectors, axis=0), records).effects
-
     def given(pair: tuple[Array, Key]) -> EffectDraws:
-        return _given_population(marginal, pair[0], records, start, pair[1], replicates, steps)
+        return _given_population(Marginal(hierarchy), pair[0], records, pair[1], replicates, steps)
 
     keys = jax.random.split(key, vectors.shape[0])
-    drawn = lax.map(given, (vectors, keys), batch_size=min(64, vectors.shape[0]))
+    drawn = lax.map(given, (vectors, keys), batch_size=batch_size(vectors.shape[0]))
     return EffectDraws(drawn.effects, drawn.acceptance.mean(axis=0), drawn.converged.mean(axis=0))
 
 
 def _given_population(
-    marginal: Marginal, vector: Array, records: Records, start: Array, key: Key, replicates: int, steps: int
+    marginal: Marginal, vector: Array, records: Records, key: Key, replicates: int, steps: int
 ) -> EffectDraws:
     density = marginal.density(marginal.hierarchy.constrain(vector), records)
-    modes = marginal.modes(vector, records, start)
+    modes = marginal.modes(vector, records)
     _, _, curvature = derivatives(density, modes.effects)
     lower, definite = blocks.cholesky(curvature)
 

@@ -26,12 +26,14 @@ class Site:
         shape: of its value on the unconstrained scale.
         transform: from the unconstrained scale to the support.
         subject_axis: where the plate sits in `shape`; None for a population site.
+        centre: the prior mean on the unconstrained scale, zero where the prior has none.
     """
 
     name: str
     shape: tuple[int, ...]
     transform: Transform
     subject_axis: int | None
+    centre: Array
 
     @property
     def size(self) -> int:
@@ -96,6 +98,10 @@ class Hierarchy:
     def n_effects(self) -> int:
         return sum(site.size for site in self.subject)
 
+    def prior_centre(self) -> Float[Array, " population"]:
+        """The prior means, where a search may begin."""
+        return jnp.concatenate([jnp.zeros(0), *(jnp.ravel(site.centre) for site in self.population)])
+
     def population_names(self) -> list[str]:
         """A name per element of the population vector: the site's, with an index where it has several."""
         return [
@@ -145,8 +151,11 @@ class Hierarchy:
     def trace(self, population: Sites, effects: Sites, records: Records) -> dict[str, dict[str, Any]]:
         """The model's trace with every latent value given; invisible to an enclosing NumPyro model."""
         with handlers.block():
-            filled = handlers.substitute(handlers.seed(self.model, jax.random.key(0)), data={**population, **effects})
-            return handlers.trace(filled).get_trace(records)
+            return handlers.trace(self._filled({**population, **effects})).get_trace(records)
+
+    def _filled(self, values: Sites) -> Model:
+        """The model with latent values given. The seed stands outside, so that it draws no key for a given site."""
+        return handlers.seed(handlers.substitute(self.model, data=values), jax.random.key(0))
 
     def log_population(self, vector: Float[Array, " population"], records: Records, *, prior: bool) -> Float[Array, ""]:
         r"""$\log p(\varphi)$ with the Jacobian of the unconstrained scale.
@@ -186,8 +195,7 @@ class Hierarchy:
 
     def _log_probs(self, values: Sites, records: Records) -> tuple[Sites, dict[str, dict[str, Any]]]:
         with handlers.block():
-            seeded = handlers.seed(self.model, jax.random.key(0))
-            return compute_log_probs(seeded, (records,), {}, values, sum_log_prob=False)
+            return compute_log_probs(self._filled(values), (records,), {}, {}, sum_log_prob=False)
 
 
 def _site(name: str, message: dict[str, Any]) -> Site:
@@ -195,7 +203,16 @@ def _site(name: str, message: dict[str, Any]) -> Site:
     transform = biject_to(fn.support)
     shape = tuple(np.shape(jax.eval_shape(transform._inverse, message["value"])))
     axis = len(fn.batch_shape) - 1 if _is_subject(message) else None
-    return Site(name, shape, transform, axis)
+    return Site(name, shape, transform, axis, _centre(fn, transform, shape))
+
+
+def _centre(fn: Any, transform: Transform, shape: tuple[int, ...]) -> Array:
+    try:
+        centre = transform._inverse(jnp.broadcast_to(fn.mean, fn.shape()))
+    except NotImplementedError:
+        return jnp.zeros(shape)
+    # A Cauchy prior has no mean, and that of a half-open support may lie on its edge.
+    return jnp.where(jnp.isfinite(centre), centre, 0.0).reshape(shape)
 
 
 def _check_plate(sampled: dict[str, dict[str, Any]], n_subjects: int) -> None:

@@ -9,10 +9,7 @@ from typing import Literal, NamedTuple
 import jax
 import numpy as np
 import pandas as pd
-from jax import lax
 from jax import numpy as jnp
-from numpyro import handlers
-from numpyro.infer import init_to_median
 from scipy.optimize import minimize
 
 from dpm.cohort.records import Records
@@ -56,7 +53,7 @@ class Optimum(NamedTuple):
 class Laplace:
     r"""Fit by maximising $\log p(\varphi) + \sum_i \log p(y_i \mid \varphi)$, effects integrated out.
 
-    L-BFGS from the prior median, then trust-region Newton steps until the squared Newton decrement is below
+    L-BFGS from the prior means, then trust-region Newton steps until the squared Newton decrement is below
     `tolerance`. Gradients are exact (implicit); the Hessian is central differences of them. Draws come from the
     normal approximation at the maximum on the unconstrained scale.
 
@@ -112,9 +109,7 @@ class Laplace:
         surface = _Surface(marginal, records, prior=self.objective == "map")
         tried = []
         for attempt, one in enumerate(jax.random.split(key, self.starts)):
-            vector = (
-                start if attempt == 0 and start is not None else _start(marginal.hierarchy, records, attempt, key=one)
-            )
+            vector = start if attempt == 0 and start is not None else _start(marginal.hierarchy, attempt, key=one)
             result = surface.climb(np.asarray(vector), self.tolerance)
             if result is not None:
                 return _optimum(surface, *result)
@@ -134,14 +129,6 @@ def _negative(
 
 
 _value_and_gradient = jax.jit(jax.value_and_grad(_negative, has_aux=True), static_argnums=(1, 2))
-
-
-@partial(jax.jit, static_argnums=(1, 2))
-def _gradients(
-    vectors: Float[Array, "point population"], marginal: Marginal, prior: bool, start: Array, records: Records
-) -> Float[Array, "point population"]:
-    gradient = jax.grad(_negative, has_aux=True)
-    return lax.map(lambda vector: gradient(vector, marginal, prior, start, records)[0], vectors, batch_size=16)
 
 
 class _Surface:
@@ -213,11 +200,11 @@ class _Surface:
         return self._differences(vector, steps)
 
     def _differences(self, vector: np.ndarray, steps: np.ndarray) -> np.ndarray:
-        moves = np.diag(steps)
-        points = jnp.asarray(np.concatenate([vector + moves, vector - moves]))
-        gradients = np.asarray(_gradients(points, self.marginal, self.prior, self.modes, self.records))
-        p = vector.size
-        hessian = (gradients[:p] - gradients[p:]) / (2 * steps[:, None])
+        columns = []
+        for move in np.diag(steps):
+            ahead, behind = self.gradient(vector + move)[1], self.gradient(vector - move)[1]
+            columns.append((np.asarray(ahead) - np.asarray(behind)) / (2 * move.sum()))
+        hessian = np.stack(columns)
         return (hessian + hessian.T) / 2
 
     def likelihood(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
@@ -259,19 +246,10 @@ def _definite(matrix: np.ndarray) -> bool:
     return True
 
 
-def _start(hierarchy: Hierarchy, records: Records, attempt: int, *, key: Key) -> Vector:
-    """The prior median first, then medians of ever fewer prior draws."""
-    samples = max(1, 31 // (2 * attempt + 1))
-    return _median(key, hierarchy, samples, records)
-
-
-@partial(jax.jit, static_argnums=(1, 2))
-def _median(key: Key, hierarchy: Hierarchy, samples: int, records: Records) -> Vector:
-    with handlers.block():
-        seeded = handlers.seed(hierarchy.model, key)
-        filled = handlers.substitute(seeded, substitute_fn=init_to_median(num_samples=samples))
-        trace = handlers.trace(filled).get_trace(records)
-    return hierarchy.unconstrain({site.name: trace[site.name]["value"] for site in hierarchy.population})
+def _start(hierarchy: Hierarchy, attempt: int, *, key: Key) -> Vector:
+    """The prior means first, then ever wider around them."""
+    centre = hierarchy.prior_centre()
+    return centre + 0.5 * attempt * jax.random.normal(key, centre.shape)
 
 
 def population_values(hierarchy: Hierarchy, vector: Vector, records: Records) -> Sites:

@@ -9,6 +9,7 @@ from jax import lax
 from numpyro import handlers
 
 from dpm.cohort.records import Records
+from dpm.inference.batching import batch_size
 from dpm.inference.hierarchy import Hierarchy
 from dpm.types import Array, Float, Key
 
@@ -38,7 +39,8 @@ def predict_population(hierarchy: Hierarchy, vector: Array, records: Records, *,
 
 def _run(hierarchy: Hierarchy, values: Mapping[str, Array], records: Records, *, key: Key) -> Predicted:
     with handlers.block():
-        filled = handlers.substitute(handlers.seed(handlers.uncondition(hierarchy.model), key), data=dict(values))
+        # The seed stands outside, so that it draws no key for a given site.
+        filled = handlers.seed(handlers.substitute(handlers.uncondition(hierarchy.model), data=dict(values)), key)
         trace = handlers.trace(filled).get_trace(records)
     names = list(records.values)
     return Predicted(
@@ -67,7 +69,7 @@ def _predict_draws(vectors: Array, effects: Array, records: Records, key: Key, h
         return jax.vmap(lambda b, k: predict_subject(hierarchy, vector, b, records, key=k))(replicates, keys)
 
     keys = jax.random.split(key, vectors.shape[0])
-    return lax.map(one_draw, (vectors, effects, keys), batch_size=min(64, vectors.shape[0]))
+    return lax.map(one_draw, (vectors, effects, keys), batch_size=batch_size(vectors.shape[0]))
 
 
 def simulate_draws(
@@ -83,4 +85,4 @@ def _simulate_draws(vectors: Array, records: Records, key: Key, hierarchy: Hiera
         return predict_population(hierarchy, item[0], records, key=item[1])
 
     keys = jax.random.split(key, vectors.shape[0])
-    return lax.map(one_draw, (vectors, keys), batch_size=min(64, vectors.shape[0]))
+    return lax.map(one_draw, (vectors, keys), batch_size=batch_size(vectors.shape[0]))

@@ -26,22 +26,24 @@ def show_news(console: Console, news: News) -> None:
     """One line of progress."""
     name = f"[bold]{news.stage:<{NAME}}[/]"
     if news.kind == "start":
-        console.print(f"{name} {escape(news.text)}", highlight=False)
+        console.print(f"{name} {escape(news.text)}", highlight=False, soft_wrap=True)
     elif news.kind == "note":
-        console.print(f"{'':<{NAME}} [dim]{news.seconds:6.1f} s  {escape(news.text)}[/]", highlight=False)
+        console.print(
+            f"{'':<{NAME}} [dim]{news.seconds:6.1f} s  {escape(news.text)}[/]", highlight=False, soft_wrap=True
+        )
     elif news.kind == "unchanged":
         console.print(f"{name} {MARKS['unchanged']}", highlight=False)
     else:
         text = "" if news.kind == "gate" else f"  {escape(news.text)}"
-        console.print(f"{'':<{NAME}} {news.seconds:6.1f} s  {MARKS[news.kind]}{text}", highlight=False)
+        console.print(f"{'':<{NAME}} {news.seconds:6.1f} s  {MARKS[news.kind]}{text}", highlight=False, soft_wrap=True)
 
 
 def show_error(console: Console, error: DPMError) -> None:
     """A refusal, on one screen."""
     first, _, rest = str(error).partition("\n")
-    console.print(f"[bold red]{type(error).__name__}[/] [red]{escape(first)}[/]", highlight=False)
+    console.print(f"[bold red]{type(error).__name__}[/] [red]{escape(first)}[/]", highlight=False, soft_wrap=True)
     if rest:
-        console.print(escape(rest), highlight=False)
+        console.print(escape(rest), highlight=False, soft_wrap=True)
 
 
 def show_answer(console: Console, run: Path, question: str) -> None:
@@ -71,10 +73,10 @@ def show_findings(console: Console, findings: list[Finding], run: Path) -> None:
 
 def _table(estimand: str, answers: list[Answer]) -> Table:
     first = answers[0]
-    table = Table(title=f"{escape(estimand)} [{escape(first.unit)}]".replace("[", r"\[", 1), title_justify="left")
+    table = Table(title=escape(estimand), title_justify="left")
     table.add_column("")
     table.add_column("method")
-    table.add_column(f"estimate ({first.level:.0%} interval)", justify="right", no_wrap=True)
+    table.add_column(f"{escape(first.unit)}  ({first.level:.0%} interval)", justify="right", no_wrap=True)
     styles = {"answer": "bold", "truth": "green"}
     for answer in answers:
         role = ROLES.get(answer.role, answer.role)

@@ -17,6 +17,7 @@ from dpm.study.run_folder import STUDY, RunFolder, opened
 from dpm.study.schema import Study, meant
 from dpm.study.stage import Context, News, Stage, Tell
 
+NEW = "not done yet"
 COMPLETE, GATE = "complete", "gate not passed"
 
 
@@ -75,7 +76,7 @@ class Run:
         """Why a stage has to run; empty where its outputs are there and nothing has changed."""
         entry = self.folder.manifest()["stages"].get(stage.name)
         if entry is None:
-            return "not done yet"
+            return NEW
         if entry.get("status") != COMPLETE:
             return str(entry.get("status", "not finished"))
         before = entry.get("inputs", {})
@@ -89,7 +90,8 @@ class Run:
     def _do(self, stage: Stage, inputs: Mapping[str, str], why: str) -> None:
         """Run a stage beside the run folder's results and put it in their place when it is complete."""
         began = perf_counter()
-        self.tell(News(stage=stage.name, kind="start", text=f"{stage.purpose} ({why})"))
+        again = f" ({why})" if why != NEW else ""
+        self.tell(News(stage=stage.name, kind="start", text=f"{stage.purpose}{again}"))
         gate: CheckError | None = None
         with self.folder.partial(stage.name) as partial:
             try:

@@ -15,7 +15,7 @@ COVARIATES <- c("age", "female", "log_albumin", "log_protime", "edema")
 STANDARDISED <- c("age", "log_albumin", "log_protime")
 PLANNED_YEARS <- c(0, 0.5, 1:15)
 
-# The default tolerances of lme() leave standard deviations uncertain in the fourth digit on these data.
+# With the default msTol, optim stops where the level sd is wrong in its fourth digit on these data.
 TIGHT <- lmeControl(opt = "optim", maxIter = 500, msMaxIter = 2000, tolerance = 1e-10, msTol = 1e-14)
 TIGHT_LME4 <- lme4::lmerControl(optCtrl = list(ftol_abs = 1e-12, xtol_abs = 1e-10, maxeval = 1e5))
 
@@ -30,13 +30,15 @@ with_baseline <- function(visits) {
   )
   for (name in STANDARDISED) baseline[[name]] <- as.numeric(scale(baseline[[name]]))
   joined <- merge(data.frame(
-    id = visits$id, treated = as.numeric(visits$arm == "dpenicillamine"), sex_female = as.numeric(visits$sex == "female"),
+    id = visits$id, treated = as.numeric(visits$arm == "dpenicillamine"),
+    sex_female = as.numeric(visits$sex == "female"),
     years = visits$day / 365.25, log_bilirubin = log(visits$bilirubin)
   ), baseline, by = "id")
   joined[order(joined$id, joined$years), ]
 }
 
-# Visits that look called for by the illness: at most 90 days before death or transplant, and more than 60 days from every planned time.
+# Visits that look called for by the illness: at most 90 days before death or transplant, and more than 60 days from
+# every planned time.
 terminal <- function(visits) {
   planned <- sapply(PLANNED_YEARS, function(at) abs(visits$day - 365.25 * at))
   visits$event != "censored" & visits$futime_days - visits$day <= 90 & apply(planned, 1, min) > 60
@@ -47,7 +49,8 @@ variance <- function(fit) {
   if (inherits(fit, "merMod")) {
     g <- lme4::VarCorr(fit)[[1]]
     sd <- attr(g, "stddev")
-    return(list(level_sd = sd[[1]], slope_sd = sd[[2]], correlation = attr(g, "correlation")[1, 2], noise_sd = sigma(fit)))
+    correlation <- attr(g, "correlation")[1, 2]
+    return(list(level_sd = sd[[1]], slope_sd = sd[[2]], correlation = correlation, noise_sd = sigma(fit)))
   }
   g <- getVarCov(fit)
   list(
@@ -57,7 +60,7 @@ variance <- function(fit) {
 }
 
 # One model by ML in nlme and again in lme4.
-# Returns fixed effects with both standard errors, variance components (nlme, lme4), both log-likelihoods, rows and subjects.
+# Returns fixed effects with both standard errors, variance components and log-likelihoods of both, rows, subjects.
 reference <- function(fixed, random, group, data) {
   fit <- do.call(lme, list(
     fixed = fixed, random = as.formula(paste(deparse(random), "|", group)),
@@ -75,7 +78,7 @@ reference <- function(fixed, random, group, data) {
   )
 }
 
-# Years-by-arm contrast, D-penicillamine minus placebo: slope difference per year and the difference in change at 2 years.
+# Years-by-arm contrast, D-penicillamine minus placebo: slope difference per year, difference in change at 2 years.
 contrast <- function(model) {
   slope <- model$fixed[["years:treated"]]
   se <- model$se[["years:treated"]]
@@ -100,7 +103,8 @@ randomised <- function(data) {
 restricted <- function(fixed, random, data) {
   fit <- do.call(lme, list(fixed = fixed, random = random, data = data, method = "REML", control = TIGHT))
   list(
-    fixed = as.list(fixef(fit)), se = as.list(sqrt(diag(vcov(fit)))), variance = variance(fit), loglik = as.numeric(logLik(fit))
+    fixed = as.list(fixef(fit)), se = as.list(sqrt(diag(vcov(fit)))),
+    variance = variance(fit), loglik = as.numeric(logLik(fit))
   )
 }
 
@@ -114,8 +118,8 @@ orthodont <- function() {
   )
 }
 
-# The placebo model under the names of stan_placebo.json: estimate and standard error of each fixed effect, variance components
-# with the approximate 95 % interval of nlme (normal on the log or Fisher scale).
+# The placebo model under the names of stan_placebo.json: estimate and standard error of each fixed effect, variance
+# components with the approximate 95 % interval of nlme (normal on the log or Fisher scale).
 placebo <- function(data) {
   terms <- as.formula(paste("log_bilirubin ~", paste(sprintf("years * %s", COVARIATES), collapse = " + ")))
   model <- reference(terms, ~years, "id", data)
@@ -139,7 +143,8 @@ main <- function() {
   result <- list(
     data = list(file = DATA, sha256 = sub(" .*", "", system(paste("sha256sum", DATA), intern = TRUE))),
     versions = list(
-      R = as.character(getRversion()), nlme = as.character(packageVersion("nlme")), lme4 = as.character(packageVersion("lme4"))
+      R = as.character(getRversion()), nlme = as.character(packageVersion("nlme")),
+      lme4 = as.character(packageVersion("lme4"))
     ),
     a_all_patients = reference(log_bilirubin ~ years, ~years, "id", everyone),
     a_all_patients_reml = restricted(log_bilirubin ~ years, ~ years | id, everyone),

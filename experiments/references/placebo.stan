@@ -4,7 +4,8 @@
 //   level_i = level + x_i' beta_level + b_i1,   slope_i = slope + x_i' beta_slope + b_i2
 //   (b_i1, b_i2) ~ Normal(0, diag(sd) R diag(sd)),   written as b_i = diag(sd) chol(R) z_i with z_i ~ Normal(0, I)
 //
-// t in years since baseline, y = log(bilirubin in mg/dL). The <lower=0> bounds turn the normal priors of scales into half-normals.
+// t in years since baseline, y = log(bilirubin in mg/dL).
+// The <lower=0> bounds turn the normal priors of scales into half-normals.
 data {
   int<lower=1> n_values;
   int<lower=1> n_subjects;

@@ -1,7 +1,7 @@
 """Posterior of the placebo natural-history model by Stan, as a reference for dpm's own fit.
 
-The model is `placebo.stan`, beside this file. Data: placebo arm of the Mayo primary biliary cholangitis trial, every visit.
-Run from the repository root; see README.md for the environment. Exits 1 if a convergence gate fails.
+The model is `placebo.stan`, beside this file. Data: placebo arm of the Mayo primary biliary cholangitis trial, every
+visit. Run from the repository root; see README.md for the environment. Exits 1 if a convergence gate fails.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def baseline_covariates(visits: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, d
     """Covariates at day 0, one row per patient, with the centre and scale (sd, ddof = 1) that were applied.
 
     Args:
-        visits: long table of one arm, columns id, day, age [years], sex, albumin [g/dL], protime [s], edema [0, 0.5, 1].
+        visits: long table of one arm, columns id, day, age [years], sex, albumin [g/dL], protime [s], edema.
     """
     first = visits[visits["day"] == 0].set_index("id").sort_index()
     raw = pd.DataFrame(
@@ -44,7 +44,9 @@ def baseline_covariates(visits: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, d
             "edema": first["edema"].astype(float),
         }
     )
-    scaling = {name: {"centre": float(raw[name].mean()), "scale": float(raw[name].std(ddof=1))} for name in STANDARDISED}
+    scaling = {
+        name: {"centre": float(raw[name].mean()), "scale": float(raw[name].std(ddof=1))} for name in STANDARDISED
+    }
     for name, by in scaling.items():
         raw[name] = (raw[name] - by["centre"]) / by["scale"]
     return raw[list(COVARIATES)], scaling
@@ -112,12 +114,37 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def sampler_report(frame: pd.DataFrame, chains: int) -> dict[str, float]:
-    """What Stan says of its own sampling: divergences, share of draws at the depth limit, mean path, smallest E-BFMI."""
+    """Stan on its own sampling: divergences, share of draws at the depth limit, mean path, smallest E-BFMI."""
     return {
         "divergences": int(frame["divergent__"].sum()),
         "share_at_tree_depth_10": float((frame["treedepth__"] >= 10).mean()),
         "mean_leapfrog_steps": float(frame["n_leapfrog__"].mean()),
         "smallest_ebfmi": float(np.min(array_stats.bfmi(by_chain(frame["energy__"], chains)))),
+    }
+
+
+def provenance(arguments: argparse.Namespace, program: str) -> dict[str, Any]:
+    """What the run was made from: data, program, versions, seed, length."""
+    return {
+        "data": {"file": str(DATA), "sha256": hashlib.sha256(DATA.read_bytes()).hexdigest(), "arm": "placebo"},
+        "program_sha256": hashlib.sha256(program.encode()).hexdigest(),
+        "versions": {"stan": stan_version()}
+        | {name: version(name) for name in ("pystan", "httpstan", "arviz-stats", "numpy", "pandas")},
+        "seed": arguments.seed,
+        "chains": arguments.chains,
+        "warmup": arguments.warmup,
+        "draws_per_chain": arguments.draws,
+    }
+
+
+def judge(parameters: dict[str, dict[str, float]], sampler: dict[str, float]) -> dict[str, Any]:
+    """The gates, the worst values met, and whether all gates are passed."""
+    rhat = max(value["rhat"] for value in parameters.values())
+    ess = min(min(value["ess_bulk"], value["ess_tail"]) for value in parameters.values())
+    return {
+        "gates": {"rhat_below": RHAT_GATE, "ess_above": ESS_GATE, "divergences": 0},
+        "worst": {"rhat": rhat, "ess": ess},
+        "passed": rhat < RHAT_GATE and ess > ESS_GATE and sampler["divergences"] == 0,
     }
 
 
@@ -136,36 +163,16 @@ def main() -> int:
     )
     seconds = time.perf_counter() - start
     frame = fit.to_frame()
-    parameters = {
-        name: summarise(by_chain(frame[column], arguments.chains)) for name, column in population_names().items()
-    }
-    worst_rhat = max(value["rhat"] for value in parameters.values())
-    least_ess = min(min(value["ess_bulk"], value["ess_tail"]) for value in parameters.values())
+    columns = population_names()
+    parameters = {name: summarise(by_chain(frame[column], arguments.chains)) for name, column in columns.items()}
     sampler = sampler_report(frame, arguments.chains)
-    passed = worst_rhat < RHAT_GATE and least_ess > ESS_GATE and sampler["divergences"] == 0
-    result = {
-        "data": {"file": str(DATA), "sha256": hashlib.sha256(DATA.read_bytes()).hexdigest(), "arm": "placebo"},
-        "n_subjects": len(covariates),
-        "n_values": len(visits),
-        "program_sha256": hashlib.sha256(program.encode()).hexdigest(),
-        "standardisation": scaling,
-        "versions": {"stan": stan_version()}
-        | {name: version(name) for name in ("pystan", "httpstan", "arviz-stats", "numpy", "pandas")},
-        "seed": arguments.seed,
-        "chains": arguments.chains,
-        "warmup": arguments.warmup,
-        "draws_per_chain": arguments.draws,
-        "wall_seconds": round(seconds, 1),
-        "sampler": sampler,
-        "gates": {"rhat_below": RHAT_GATE, "ess_above": ESS_GATE, "divergences": 0},
-        "worst": {"rhat": worst_rhat, "ess": least_ess},
-        "passed": passed,
-        "parameters": parameters,
-    }
+    result = provenance(arguments, program) | {"n_subjects": len(covariates), "n_values": len(visits)}
+    result |= {"standardisation": scaling, "wall_seconds": round(seconds, 1), "sampler": sampler}
+    result |= judge(parameters, sampler) | {"parameters": parameters}
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")
     print(pd.DataFrame(parameters).T.round(4).to_string())
-    print(json.dumps({"sampler": sampler, "worst": result["worst"], "seconds": result["wall_seconds"], "passed": passed}))
-    return 0 if passed else 1
+    print(json.dumps({key: result[key] for key in ("sampler", "worst", "wall_seconds", "passed")}))
+    return 0 if result["passed"] else 1
 
 
 if __name__ == "__main__":

@@ -104,7 +104,8 @@ def write_study(folder: Path, replaced: dict[str, str] | None = None) -> Path:
 class Stages:
     """Three fake stages. `done` lists those that ran; `hook` is called in the middle of the second."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: tuple[str, str, str] = ("first", "second", "third")) -> None:
+        self.names = names
         self.done: list[str] = []
         self.news: list[News] = []
         self.hook: Callable[[], None] = lambda: None
@@ -124,14 +125,15 @@ class Stages:
     def third(self, context: Context) -> str:
         self.done.append("third")
         context.table("compare/effects.csv", pd.DataFrame(EFFECTS))
-        context.path("page.html").write_text((context.run / "two" / "rest.json").read_text(), encoding="utf-8")
+        context.path("report.html").write_text((context.run / "two" / "rest.json").read_text(), encoding="utf-8")
         return "written"
 
     @property
     def all(self) -> tuple[Stage, ...]:
+        one, two, three = self.names
         return (
             Stage(
-                name="first",
+                name=one,
                 purpose="first",
                 places=("one",),
                 sections=("data",),
@@ -140,24 +142,24 @@ class Stages:
                 code=("cohort",),
             ),
             Stage(
-                name="second",
+                name=two,
                 purpose="second",
                 places=("two",),
                 sections=("fit", "study.seed"),
                 key_index=1,
                 run=self.second,
-                needs=("first",),
+                needs=(one,),
                 reads_model=True,
                 gated=True,
             ),
             Stage(
-                name="third",
+                name=three,
                 purpose="third",
-                places=("page.html", "compare"),
+                places=("report.html", "compare"),
                 sections=("estimand",),
                 key_index=2,
                 run=self.third,
-                needs=("second",),
+                needs=(two,),
             ),
         )
 

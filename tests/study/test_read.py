@@ -93,7 +93,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_strategies_are_those_that_can_be_carried_out() -> None:
-    assert get_args(Strategy) == STRATEGIES
+    assert get_args(Strategy) == tuple(STRATEGIES)
 
 
 def test_the_shipped_study_is_valid() -> None:

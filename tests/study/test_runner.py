@@ -55,7 +55,7 @@ def test_all_stages_run_and_are_recorded(study: Path, folder: Path, stages: Stag
     assert stages.run(study, folder) == ["first", "second", "third"]
     found = manifest(folder)
     assert list(found["stages"]) == ["first", "second", "third"]
-    assert set(found["stages"]["third"]["outputs"]) == {"page.html", "compare/effects.csv"}
+    assert set(found["stages"]["third"]["outputs"]) == {"report.html", "compare/effects.csv"}
     assert found["seed"] == 7
     assert found["data"]["rows"] == 4
     assert set(found) == {
@@ -64,7 +64,7 @@ def test_all_stages_run_and_are_recorded(study: Path, folder: Path, stages: Stag
     assert events(folder) == ["run", "stage", "stage", "stage"]
     assert set(contents(folder)) == {
         *("manifest.json", "ledger.jsonl", "study.toml", "one/rows.csv", "two/half.csv", "two/rest.json"),
-        *("compare/effects.csv", "page.html"),
+        *("compare/effects.csv", "report.html"),
     }
 
 
@@ -147,7 +147,7 @@ def test_results_of_an_earlier_form_of_a_stage_are_not_left(study: Path, folder:
     edit(study, "draws = 10", "draws = 11")
     assert stages.run(study, folder, last="second") == ["second"]
     assert "third" not in manifest(folder)["stages"]
-    assert not (folder / "page.html").exists()
+    assert not (folder / "report.html").exists()
     assert not (folder / "compare").exists()
 
 
@@ -197,7 +197,7 @@ def test_a_gate_keeps_the_evidence_but_not_the_claim(study: Path, folder: Path, 
     with pytest.raises(CheckError, match="Run more warm-up steps"):
         stages.run(study, folder)
     assert (folder / "two" / "half.csv").is_file()
-    assert not (folder / "page.html").exists()
+    assert not (folder / "report.html").exists()
     assert manifest(folder)["stages"]["second"]["status"] == "gate not passed"
     assert events(folder)[-1] == "gate not passed"
     with pytest.raises(CheckError):

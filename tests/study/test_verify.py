@@ -1,5 +1,6 @@
 """What was changed after a run is found."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -37,16 +38,14 @@ def test_an_untouched_run_verifies(folder: Path) -> None:
 
 def test_a_changed_table_is_found(folder: Path) -> None:
     (folder / "two" / "half.csv").write_text("draw\n2\n", encoding="utf-8")
-    (folder / "page.html").unlink()
-    assert differing(folder) == ["two/half.csv", "page.html"]
+    (folder / "report.html").unlink()
+    assert differing(folder) == ["two/half.csv", "report.html"]
 
 
 def test_a_manifest_made_to_fit_a_changed_table_is_found_by_the_ledger(folder: Path) -> None:
-    import hashlib
-
-    (folder / "page.html").write_text("better", encoding="utf-8")
+    (folder / "report.html").write_text("better", encoding="utf-8")
     better = hashlib.sha256(b"better").hexdigest()
-    change_manifest(folder, lambda m: m["stages"]["third"]["outputs"].update({"page.html": better}))
+    change_manifest(folder, lambda m: m["stages"]["third"]["outputs"].update({"report.html": better}))
     assert differing(folder) == ["ledger on third"]
 
 
@@ -94,8 +93,6 @@ def test_no_run_in_the_folder(tmp_path: Path) -> None:
 
 
 def test_the_chain_of_a_ledger_by_hand(tmp_path: Path) -> None:
-    import hashlib
-
     ledger = Ledger(tmp_path / "ledger.jsonl")
     ledger.append("one", {"a": 1})
     ledger.append("two", "ü")

@@ -6,11 +6,11 @@ import pandas as pd
 
 from dpm.cohort.cohort import Cohort
 from dpm.study.materials import Materials
-from dpm.study.stage import Context, Stage
+from dpm.study.stage import Context
+from dpm.study.stages import ARM_KEY
 from dpm.types import Key
 from dpm.virtual.arm import VirtualArm, synthetic_arm
 
-KEY_INDEX = 3
 BAND = (0.05, 0.95)
 STEP = 0.25
 """Of the grid of times of the courses shown [years]."""
@@ -19,7 +19,7 @@ STEP = 0.25
 def arm_of(materials: Materials) -> VirtualArm:
     """The twins: drawn anew with the same key where they are needed, since they are large to store."""
     settings = materials.study.arm.model_dump(include={"draws", "replicates"}, exclude_none=True)
-    return synthetic_arm(materials.posterior, like=materials.trial, key=materials.key(KEY_INDEX), **settings)
+    return synthetic_arm(materials.posterior, like=materials.trial, key=materials.key(ARM_KEY), **settings)
 
 
 def run(context: Context) -> str:
@@ -56,16 +56,3 @@ def twin_bands(arm: VirtualArm, outcome: str, last: float, *, key: Key) -> pd.Da
     columns = {"mean_median": middle, "mean_low": low, "mean_high": high, "pred_low": below, "pred_high": above}
     index = pd.DataFrame({"subject": np.repeat(subjects.to_numpy(), len(grid)), "time": np.tile(grid, len(subjects))})
     return index.assign(**{name: values.T.ravel() for name, values in columns.items()})
-
-
-STAGE = Stage(
-    name="arm",
-    purpose="drawing an untreated twin for every treated patient",
-    places=("arm",),
-    sections=("study.seed", "data", "cohorts", "model", "arm", "estimand"),
-    code=("cohort", "components", "inference", "posterior", "checks", "virtual"),
-    needs=("validate", "fit"),
-    key_index=KEY_INDEX,
-    reads_model=True,
-    run=run,
-)

@@ -6,7 +6,7 @@ import pandas as pd
 from dpm.checks.holdout import held_out_coverage
 from dpm.checks.predictive import visual_check
 from dpm.inference.laplace import Laplace
-from dpm.study.stage import Context, Stage
+from dpm.study.stage import Context
 from dpm.study.stages.fit import method_of
 from dpm.types import Key
 
@@ -56,16 +56,3 @@ def coverage_of(context: Context, *, key: Key) -> pd.DataFrame:
         levels=asked.levels,
         method=method if isinstance(method, Laplace) else None,
     )
-
-
-STAGE = Stage(
-    name="check",
-    purpose="holding the fit against what was observed",
-    places=("check",),
-    sections=("study.seed", "data", "cohorts", "model", "fit", "check", "estimand"),
-    code=("cohort", "components", "inference", "posterior", "checks"),
-    needs=("validate", "fit"),
-    key_index=2,
-    reads_model=True,
-    run=run,
-)

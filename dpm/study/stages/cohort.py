@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+from dpm.cohort.cohort import Cohort, counts_by_arm
 from dpm.cohort.describe import baseline_table, flow_table
+from dpm.cohort.flow import count_step
 from dpm.errors import StudyError
 from dpm.inference.hierarchy import Hierarchy
-from dpm.study.stage import Context, Stage
+from dpm.study.stage import Context
 
 
 def run(context: Context) -> str:
@@ -17,23 +19,28 @@ def run(context: Context) -> str:
         got = f"{len(both):,} of both (first: {both[0]})"
         raise StudyError(f"{materials.file.path}: cohorts", "different patients in history and trial", got)
     Hierarchy.of(materials.model, history.records())
-    steps = dict.fromkeys((*history.flow, *trial.flow))
-    context.table("cohort/flow.csv", flow_table(replace(materials.cohort, flow=tuple(steps))))
-    everyone = materials.cohort.subset([*history.subjects.index, *trial.subjects.index])
-    context.table("cohort/baseline.csv", baseline_table(everyone))
+    context.table("cohort/flow.csv", flow_table(divided(materials.cohort, history, trial)))
+    context.table("cohort/baseline.csv", baseline_table(everyone(materials.cohort, history, trial)))
     return (
         f"{history.n_subjects:,} patients with {history.n_visits:,} visits for the natural history, "
         f"{trial.n_subjects:,} with {trial.n_visits:,} treated"
     )
 
 
-STAGE = Stage(
-    name="validate",
-    purpose="reading the patients and checking the study against them",
-    places=("cohort",),
-    sections=("data", "cohorts", "model"),
-    code=("cohort", "components", "inference"),
-    key_index=0,
-    reads_model=True,
-    run=run,
-)
+def everyone(cohort: Cohort, history: Cohort, trial: Cohort) -> Cohort:
+    """The patients of the study; those it has no use for are left out, with that reason."""
+    used = history.subjects.index.union(trial.subjects.index)
+    rest = cohort.subjects.index.difference(used)
+    return cohort.exclude(rest, "neither natural history nor treated") if len(rest) else cohort
+
+
+def divided(cohort: Cohort, history: Cohort, trial: Cohort) -> Cohort:
+    """The patients of the study with their attrition: one way up to the point where the two cohorts part."""
+    study = everyone(cohort, history, trial)
+    number = 1 + len({line.step for line in study.flow})
+    parted = [
+        line
+        for place, (what, part) in enumerate((("natural history", history), ("untreated twins", trial)))
+        for line in count_step(f"{number + place} {what}", "", counts_by_arm(part), counts_by_arm(part))
+    ]
+    return replace(study, flow=(*study.flow, *parted))

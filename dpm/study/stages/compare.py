@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -14,15 +15,40 @@ from dpm.control.effect import Effect
 from dpm.control.estimand import Estimand
 from dpm.control.external import unadjusted
 from dpm.control.randomised import randomised
-from dpm.control.twin import compare
+from dpm.control.twin import TreatedCourse, compare
 from dpm.study.materials import Materials
 from dpm.study.schema import MeanChange, SlopeDifference
-from dpm.study.stage import Context, Stage
+from dpm.study.stage import Context
 from dpm.study.stages.arm import arm_of
 from dpm.types import Key
 from dpm.virtual.arm import VirtualArm
 
 Question = MeanChange | SlopeDifference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Courses:
+    """Treated and untreated courses, shared by all estimands; each drawn when a method first asks.
+
+    Attributes:
+        materials: of the study.
+        key: for the treated courses.
+    """
+
+    materials: Materials
+    key: Key
+
+    @cached_property
+    def twins(self) -> VirtualArm:
+        return arm_of(self.materials)
+
+    @cached_property
+    def treated(self) -> TreatedCourse:
+        return TreatedCourse.of(self.twins, self.materials.trial, key=self.key)
+
+    def compare(self, estimand: Estimand, *, key: Key) -> Effect:
+        """The treated against their twins."""
+        return compare(self.materials.trial, self.twins, estimand=estimand, key=key, course=self.treated)
 
 
 def estimand_of(materials: Materials, question: Question) -> Estimand:
@@ -38,20 +64,21 @@ def visit_rule_of(materials: Materials) -> VisitRule:
     return VisitRule(**chosen.model_dump(exclude_none=True)) if chosen else VisitRule()
 
 
-def effects_of(materials: Materials, arm: VirtualArm, question: Question, *, key: Key) -> Iterator[tuple[str, Effect]]:
+def effects_of(courses: Courses, question: Question, *, key: Key) -> Iterator[tuple[str, Effect]]:
     """Every method's answer with its role: the answer first, what stands beside it, the truth, then variations."""
+    materials = courses.materials
     trial, history, asked = materials.trial, materials.history, materials.study.compare
     estimand = estimand_of(materials, question)
     for place, method in enumerate(asked.methods):
         role = "comparison" if place else "answer"
         if method == "twin":
-            yield role, compare(trial, arm, estimand=estimand, key=key)
+            yield role, courses.compare(estimand, key=key)
         else:
             yield role, unadjusted(trial, history, estimand=estimand)
     if asked.truth is not None:
         yield "truth", randomised(trial, history, estimand=estimand)
     if "all_visits" in asked.sensitivity and not isinstance(estimand, estimands.SlopeDifference):
-        effect = compare(trial, arm, estimand=replace(estimand, visit_rule=None), key=key)
+        effect = courses.compare(replace(estimand, visit_rule=None), key=key)
         yield "sensitivity", replace(effect, method=f"{effect.method}, also visits made because the patient was dying")
 
 
@@ -73,12 +100,12 @@ def described(materials: Materials, question: Question, effects: list[dict[str, 
 def run(context: Context) -> str:
     """Write every method's answer to every estimand, and where the variance of the twins' answer comes from."""
     materials = context.materials
-    arm = arm_of(materials)
+    courses = Courses(materials=materials, key=jax.random.fold_in(context.key, len(materials.study.estimand)))
     rows, layers, estimands = [], [], []
     for number, question in enumerate(materials.study.estimand):
-        context.note(question.label or question.name)
+        context.note(f"answering {question.name}")
         own = []
-        for role, effect in effects_of(materials, arm, question, key=jax.random.fold_in(context.key, number)):
+        for role, effect in effects_of(courses, question, key=jax.random.fold_in(context.key, number)):
             row = effect.to_row(estimand=question.name, role=role)
             own.append({**row, "label": question.label or row["label"]})
             if role == "answer" and len(effect.layers):
@@ -91,16 +118,3 @@ def run(context: Context) -> str:
     context.table("compare/layers.csv", together[list(empty.columns)])
     context.json("compare/estimands.json", estimands)
     return f"{len(estimands)} estimands, {len(rows)} answers"
-
-
-STAGE = Stage(
-    name="compare",
-    purpose="comparing treated patients with their untreated twins",
-    places=("compare",),
-    sections=("study.seed", "data", "cohorts", "model", "arm", "estimand", "compare"),
-    code=("cohort", "components", "inference", "posterior", "checks", "virtual", "control"),
-    needs=("validate", "fit", "arm"),
-    key_index=4,
-    reads_model=True,
-    run=run,
-)

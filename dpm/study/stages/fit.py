@@ -9,7 +9,7 @@ from dpm.inference.nuts import NUTS
 from dpm.posterior.fit import fit
 from dpm.study.materials import Materials
 from dpm.study.schema import SampledFit
-from dpm.study.stage import Context, Stage
+from dpm.study.stage import Context
 
 
 def method_of(materials: Materials) -> NUTS | Laplace:
@@ -63,17 +63,3 @@ def labelled(parameters: pd.DataFrame, priors: list[dict[str, str]]) -> pd.DataF
     }
     rest = [column for column in parameters if column != "site"]
     return parameters.assign(**texts)[["site", "label", "unit", *rest]]
-
-
-STAGE = Stage(
-    name="fit",
-    purpose="learning the natural history",
-    places=("fit",),
-    sections=("study.seed", "data", "cohorts", "model", "fit"),
-    code=("cohort", "components", "inference", "posterior", "checks"),
-    needs=("validate",),
-    key_index=1,
-    reads_model=True,
-    gated=True,
-    run=run,
-)

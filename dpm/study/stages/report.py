@@ -3,7 +3,7 @@
 import shutil
 
 from dpm.study.run_folder import LEDGER, MANIFEST
-from dpm.study.stage import Context, Stage
+from dpm.study.stage import Context
 
 READ = ("cohort", "fit", "check", "arm", "compare", MANIFEST, LEDGER)
 
@@ -20,15 +20,3 @@ def run(context: Context) -> str:
             shutil.copy2(source, context.partial / name)
     page = write_report(context.partial)
     return f"{page.name}, {page.stat().st_size / 1024:,.0f} KiB in one file"
-
-
-STAGE = Stage(
-    name="report",
-    purpose="writing the report",
-    places=("report.html", "figures"),
-    sections=("study", "estimand"),
-    code=("report",),
-    needs=("validate", "fit", "check", "arm", "compare"),
-    key_index=5,
-    run=run,
-)

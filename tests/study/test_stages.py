@@ -1,0 +1,110 @@
+"""The real stages on the shipped study, made small: every table of a run, twice the same."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import xarray as xr
+
+from dpm.checks.convergence import Gate
+from dpm.inference.nuts import NUTS
+from dpm.report.run_folder import NUMBERS, TEXTS, TRUTHS, read_run
+from dpm.study.materials import Materials
+from dpm.study.read import read_study
+from dpm.study.runner import run_study
+from dpm.study.shipped import demo_study
+from dpm.study.stages import STAGES
+from dpm.study.stages.fit import gate_of, method_of
+from dpm.study.verify import verify
+
+SMALLER = {
+    'method = "NUTS"\nchains = 4\nwarmup = 300\ndraws = 1000\n': 'method = "Laplace"\ndraws = 50\n',
+    "folds = 5": "folds = 2\nsimulations = 20",
+    "show = 9": "draws = 50\nreplicates = 2\nshow = 3",
+}
+
+
+def small_study(folder: Path) -> Path:
+    text = demo_study().read_text(encoding="utf-8")
+    for old, new in SMALLER.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    folder.mkdir()
+    (folder / "study.toml").write_text(text, encoding="utf-8")
+    return folder / "study.toml"
+
+
+def run(study: Path, folder: Path, force: str | None = None) -> None:
+    materials = Materials(file=read_study(study), run=folder)
+    run_study(materials, STAGES, last="report", tell=lambda news: None, force=force)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_study(tmp_path_factory.mktemp("small") / "study")
+
+
+@pytest.fixture(scope="module")
+def finished(study: Path) -> Path:
+    folder = study.parent.parent / "run"
+    run(study, folder)
+    return folder
+
+
+def test_every_table_is_there_with_its_columns(finished: Path) -> None:
+    for name in TEXTS:
+        columns = pd.read_csv(finished / name, nrows=0).columns
+        missing = {*TEXTS[name], *NUMBERS[name], *TRUTHS.get(name, ())} - set(columns)
+        assert not missing, (name, missing)
+    found = read_run(finished)
+    assert found.model["n_subjects"] == 154
+    assert found.model["method"] == "Laplace approximation (map, laplace), 50 draws"
+    assert (finished / "report.html").stat().st_size > 100_000
+    assert not [finding for finding in verify(finished) if finding.verdict != "same"]
+
+
+def test_each_estimand_has_an_answer_and_the_truth(finished: Path) -> None:
+    effects = read_run(finished).effects
+    roles = effects.groupby("estimand")["role"].apply(list).to_dict()
+    assert roles == {
+        "change_2y": ["answer", "comparison", "truth", "sensitivity"],
+        "slope": ["answer", "comparison", "truth"],
+    }
+    slope = effects[(effects["estimand"] == "slope") & (effects["role"] == "truth")].iloc[0]
+    # The mixed model of the reference: -0.0043 per year, SE 0.0248.
+    assert slope["estimate"] == pytest.approx(-0.0043, abs=0.02 * 0.0248)
+    assert slope["se"] == pytest.approx(0.0248, abs=0.02 * 0.0248)
+
+
+def test_no_patient_is_in_the_posterior(finished: Path) -> None:
+    with xr.open_datatree(finished / "fit" / "posterior.nc", engine="h5netcdf") as tree:
+        assert set(tree.children) == {"posterior"}
+        assert "subject" not in tree["posterior"].dims
+
+
+def test_shown_patients_are_picked_by_rule(finished: Path) -> None:
+    tables = read_run(finished)
+    shown = list(dict.fromkeys(tables.twin_visits["subject"]))
+    assert len(shown) == 3
+    assert set(shown) == set(tables.twin_bands["subject"])
+    baseline = tables.twin_visits[tables.twin_visits["baseline"]]["value"]
+    assert baseline.max() - baseline.min() > 3.0  # from the lowest to the highest bilirubin, in logs
+    bands = tables.twin_bands
+    assert ((bands["pred_high"] - bands["pred_low"]) > (bands["mean_high"] - bands["mean_low"])).mean() > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["check", "arm"])
+def test_a_stage_done_again_gives_the_same_bytes(stage: str, study: Path, finished: Path) -> None:
+    before = {path: path.read_bytes() for path in (finished / stage).iterdir()}
+    run(study, finished, force=stage)
+    assert {path: path.read_bytes() for path in (finished / stage).iterdir()} == before
+
+
+def test_the_gate_and_method_of_a_study_reach_the_library(tmp_path: Path) -> None:
+    text = demo_study().read_text(encoding="utf-8")
+    path = tmp_path / "study.toml"
+    path.write_text(text.replace("[check]", "[fit.gate]\nr_hat = 1.05\n\n[check]", 1), encoding="utf-8")
+    materials = Materials(file=read_study(path), run=tmp_path)
+    assert gate_of(materials) == Gate(r_hat=1.05)
+    assert method_of(materials) == NUTS(chains=4, warmup=300, draws=1000, progress=False)
