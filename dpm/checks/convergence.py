@@ -70,17 +70,17 @@ def parameter_table(posterior: Posterior) -> pd.DataFrame:
 
 def _row(draws: np.ndarray) -> dict[str, float]:
     low, high = np.quantile(draws, [0.025, 0.975])
-    several = draws.shape[0] > 1
-    return {
-        "mean": float(draws.mean()),
-        "sd": float(draws.std(ddof=1)),
-        "q2.5": float(low),
-        "q97.5": float(high),
-        "rhat": float(rhat(draws)) if several else np.nan,
-        "ess_bulk": float(ess(draws, method="bulk")),
-        "ess_tail": float(ess(draws, method="tail", prob=(0.05, 0.95))),
-        "mcse_mean": float(mcse(draws, method="mean")),
-    }
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "mean": float(draws.mean()),
+            "sd": float(draws.std(ddof=1)),
+            "q2.5": float(low),
+            "q97.5": float(high),
+            "rhat": float(rhat(draws)) if draws.shape[0] > 1 else np.nan,
+            "ess_bulk": float(ess(draws, method="bulk")),
+            "ess_tail": float(ess(draws, method="tail", prob=(0.05, 0.95))),
+            "mcse_mean": float(mcse(draws, method="mean")),
+        }
 
 
 def convergence_table(posterior: Posterior, gate: Gate | None = None) -> pd.DataFrame:
@@ -117,8 +117,10 @@ def convergence_table(posterior: Posterior, gate: Gate | None = None) -> pd.Data
 def _sampled(posterior: Posterior) -> dict[str, tuple[float, str]]:
     table = parameter_table(posterior).set_index("site")
     stats = posterior.tree["sample_stats"].to_dataset()
+    # A chain that never moves, or a single one, has no R-hat: that is not convergence.
+    r_hat = table["rhat"].fillna(np.inf)
     found = {
-        "r_hat": (float(table["rhat"].max()), str(table["rhat"].idxmax())),
+        "r_hat": (float(r_hat.max()), str(r_hat.idxmax())),
         "ess_bulk": (float(table["ess_bulk"].min()), str(table["ess_bulk"].idxmin())),
         "ess_tail": (float(table["ess_tail"].min()), str(table["ess_tail"].idxmin())),
         "divergences": (float(stats["diverging"].sum()), f"of {stats['diverging'].size} transitions"),

@@ -19,7 +19,7 @@ CORRELATION_SITE = "subject_correlation"
 """Correlation matrix of the subject effects; its Cholesky factor is sampled at `subject_correlation_cholesky`."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ProgressionModel:
     r"""A nonlinear mixed-effects model of one or more outcomes.
 
@@ -33,6 +33,8 @@ class ProgressionModel:
     `<outcome>_<parameter>_z` is the standardised subject effect, `<outcome>_mean` the expected course and
     `<outcome>` the measurement. Subject effects are sampled as independent standard normals and correlated by the
     Cholesky factor of $R$ (non-centred).
+
+    Compared by identity: keep one object, and what was compiled for it is used again.
 
     Attributes:
         outcomes: by the name they have in the cohort.

@@ -41,7 +41,7 @@ class Effect:
     n_control: int
     level: float = 0.95
     draws: Float[np.ndarray, " draw"] | None = None
-    sizes: Mapping[str, float] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
     layers: pd.DataFrame = field(default_factory=pd.DataFrame)
     note: str = ""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import jax
 import numpy as np
@@ -42,6 +43,10 @@ class Site:
         return int(np.prod(kept)) if kept else 1
 
 
+_KNOWN: WeakKeyDictionary[Model, dict[tuple[Any, ...], "Hierarchy"]] = WeakKeyDictionary()
+"""Traced models, so that functions compiled for one are found again by the next fit of the same model."""
+
+
 def _is_subject(message: dict[str, Any]) -> bool:
     return any(frame.name == "subject" for frame in message["cond_indep_stack"])
 
@@ -73,11 +78,19 @@ class Hierarchy:
 
     @classmethod
     def of(cls, model: Model, records: Records) -> "Hierarchy":
-        """Trace `model` once on `records`.
+        """Trace `model` once on `records`; the same model on records of the same shapes gives the same object.
 
         Raises:
             ModelError: if no site stands in `plate("subject", n, dim=-1)`, or that plate is elsewhere.
         """
+        shapes = (jax.tree_util.tree_structure(records), *(leaf.shape for leaf in jax.tree_util.tree_leaves(records)))
+        known = _KNOWN.setdefault(model, {})
+        if shapes not in known:
+            known[shapes] = cls._traced(model, records)
+        return known[shapes]
+
+    @classmethod
+    def _traced(cls, model: Model, records: Records) -> "Hierarchy":
         with handlers.block():
             trace = handlers.trace(handlers.seed(model, jax.random.key(0))).get_trace(records)
         sampled = {name: message for name, message in trace.items() if message["type"] == "sample"}

@@ -36,7 +36,7 @@ def student_quantile(p: Array) -> Array:
     return jnp.sign(p - 0.5) * 2.0 * jnp.sqrt(jnp.maximum(inner, 0.0))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Marginal:
     r"""$\log p(y_i \mid \varphi) = \log \int \exp \ell_i(b, \varphi)\,\mathrm{d}b$ for every subject.
 
@@ -53,14 +53,15 @@ class Marginal:
     Attributes:
         hierarchy: the model, split at its plate.
         level: which of the four.
-        nodes: standard quadrature or Sobol points, see `nodes_for`; None where the level needs none.
+        nodes: quadrature or Sobol points for a standard normal peak; none where the level needs none. Plain numbers,
+            so that equal marginals compile once.
         log_weights: of those nodes.
     """
 
     hierarchy: Hierarchy
     level: Level = "laplace"
-    nodes: Float[Array, "node effect"] | None = None
-    log_weights: Float[Array, " node"] | None = None
+    nodes: tuple[tuple[float, ...], ...] = ()
+    log_weights: tuple[float, ...] = ()
 
     @classmethod
     def at(cls, hierarchy: Hierarchy, level: Level, *, n_nodes: int = 9, key: Key | None = None) -> "Marginal":
@@ -97,20 +98,17 @@ class Marginal:
         value, _, exact = derivatives(density, effects)
         curvature = self._gauss_newton(vector, effects, records) if self.level == "focei" else exact
         lower, definite = blocks.cholesky(curvature)
-        if self.nodes is None:
+        if not self.nodes:
             log_marginal = value + 0.5 * (effects.shape[0] * jnp.log(2 * jnp.pi) - blocks.log_determinant(lower))
         else:
             log_marginal = self._integrate(density, effects, lower)
         return jnp.where(modes.converged & definite, log_marginal, jnp.nan), modes
 
     def _integrate(self, density: Density, centre: Effects, lower: Blocks) -> PerSubject:
-        assert self.nodes is not None
-        assert self.log_weights is not None
-
         def at_node(node: Float[Array, " effect"]) -> PerSubject:
             return density(centre + blocks.solve_upper(lower, jnp.broadcast_to(node[:, None], centre.shape)))
 
-        values = jax.vmap(at_node)(self.nodes) + self.log_weights[:, None]
+        values = jax.vmap(at_node)(jnp.array(self.nodes)) + jnp.array(self.log_weights)[:, None]
         return logsumexp(values, axis=0) - 0.5 * blocks.log_determinant(lower)
 
     def _gauss_newton(self, vector: Float[Array, " population"], effects: Effects, records: Records) -> Blocks:
@@ -163,19 +161,21 @@ def _information(
     return total
 
 
-def _gauss_hermite(q: int, n_nodes: int) -> tuple[Array, Array]:
+type Nodes = tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]
+
+
+def _gauss_hermite(q: int, n_nodes: int) -> Nodes:
     r"""Nodes and log weights of $\int f(z)\,dz = \sum w f(z)$ on a tensor grid, scaled for a standard normal peak."""
     if q > 3:
         do = 'Use level="qmc", or level="laplace".'
         raise InferenceError("level", 'at most three effects per subject for level="quadrature"', str(q), do)
     x, w = np.polynomial.hermite.hermgauss(n_nodes)
     z, log_w = np.sqrt(2.0) * x, np.log(w) + x**2 + 0.5 * np.log(2.0)
-    nodes = np.array(list(product(z, repeat=q)))
-    log_weights = np.array([sum(combination) for combination in product(log_w, repeat=q)])
-    return jnp.asarray(nodes), jnp.asarray(log_weights)
+    nodes = tuple(product(z.tolist(), repeat=q))
+    return nodes, tuple(sum(combination) for combination in product(log_w.tolist(), repeat=q))
 
 
-def _sobol(q: int, n_nodes: int, key: Key | None) -> tuple[Array, Array]:
+def _sobol(q: int, n_nodes: int, key: Key | None) -> Nodes:
     """Scrambled Sobol points with independent t margins, and their log weights without the integrand."""
     if key is None:
         raise InferenceError("key", 'a JAX key for level="qmc"', "none")
@@ -184,4 +184,5 @@ def _sobol(q: int, n_nodes: int, key: Key | None) -> tuple[Array, Array]:
     seed = int(jax.random.randint(key, (), 0, np.iinfo(np.int32).max))
     u = np.clip(qmc.Sobol(q, rng=np.random.default_rng(seed)).random(n_nodes), 1e-12, 1 - 1e-12)
     z = np.asarray(student_quantile(jnp.asarray(u)))
-    return jnp.asarray(z), -jnp.asarray(student_t.logpdf(z, TAIL).sum(axis=1)) - np.log(n_nodes)
+    log_weights = -student_t.logpdf(z, TAIL).sum(axis=1) - np.log(n_nodes)
+    return tuple(map(tuple, z.tolist())), tuple(log_weights.tolist())

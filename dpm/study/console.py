@@ -67,7 +67,9 @@ def show_findings(console: Console, findings: list[Finding], run: Path) -> None:
     same = sum(finding.verdict == "same" for finding in findings)
     verdict = f"[red]{differ} differ[/]" if differ else "[green]none differs[/]"
     console.print(
-        f"{run}: {same} of {same + differ} records recomputed and found the same, {verdict}.", highlight=False
+        f"{run}: {same} of {same + differ} records recomputed and found the same, {verdict}.",
+        highlight=False,
+        soft_wrap=True,
     )
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def differing(folder: Path) -> list[str]:
     return [finding.what for finding in verify(folder) if finding.verdict == "differs"]
 
 
-def change_manifest(folder: Path, change: Callable[[dict], None]) -> None:
+def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     file = folder / "manifest.json"
     content = json.loads(file.read_text(encoding="utf-8"))
     change(content)

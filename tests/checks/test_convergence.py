@@ -1,0 +1,84 @@
+"""The gate opens for chains that mix and shuts, with a remedy, for chains that do not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from dpm.checks.convergence import Gate, convergence_table, parameter_table, require_converged
+from dpm.errors import CheckError
+from dpm.posterior.posterior import Posterior
+from tests.placebo import certain_posterior
+
+
+def posterior(*, offset: float = 0.0, divergences: int = 0, energy: float = 1.0, draws: int = 1000) -> Posterior:
+    """Four chains of independent normals; the last one is moved by `offset`."""
+    rng = np.random.default_rng(3)
+    shape = (4, draws)
+    values = rng.normal(size=shape)
+    values[3] += offset
+    axes = ("chain", "draw")
+    matrix = np.broadcast_to(np.eye(2), (*shape, 2, 2)).copy()
+    matrix[..., 1, 0] = matrix[..., 0, 1] = 0.1 * rng.normal(size=shape)
+    diverging = np.zeros(shape, bool)
+    diverging.ravel()[:divergences] = True
+    energies = np.cumsum(rng.normal(size=shape), axis=1) if energy < 1 else rng.normal(size=shape)
+    groups = {
+        "posterior": xr.Dataset(
+            {
+                "slope": (axes, values),
+                "subject_correlation": ((*axes, "row", "column"), matrix),
+                "subject_correlation_cholesky": ((*axes, "row", "column"), matrix),
+            }
+        ),
+        "sample_stats": xr.Dataset({"diverging": (axes, diverging), "energy": (axes, energies)}),
+    }
+    estimates = pd.DataFrame({"estimate": [0.0], "se": [1.0]}, index=["slope"])
+    return replace(certain_posterior(1), tree=xr.DataTree.from_dict(groups), estimates=estimates)
+
+
+def test_good_chains_pass() -> None:
+    table = convergence_table(posterior())
+    assert table["criterion"].tolist() == ["r_hat", "ess_bulk", "ess_tail", "divergences", "e_bfmi"]
+    assert table["passed"].all()
+    assert (table["remedy"] == "").all()
+    require_converged(posterior())
+
+
+def test_constants_and_the_cholesky_factor_are_not_parameters() -> None:
+    assert parameter_table(posterior())["site"].tolist() == ["slope", "subject_correlation[1,0]"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "criterion"),
+    [
+        ({"offset": 1.0}, "r_hat"),
+        ({"divergences": 3}, "divergences"),
+        ({"energy": 0.0}, "e_bfmi"),
+        ({"draws": 60}, "ess_bulk"),
+    ],
+)
+def test_each_fault_shuts_the_gate(fault: dict[str, float], criterion: str) -> None:
+    bad = posterior(**fault)  # type: ignore[arg-type]
+    row = convergence_table(bad).set_index("criterion").loc[criterion]
+    assert not row["passed"]
+    assert row["remedy"]
+    with pytest.raises(CheckError) as refusal:
+        require_converged(bad)
+    assert criterion in str(refusal.value)
+    assert row["remedy"] in str(refusal.value)
+
+
+def test_a_relaxed_gate_is_shown_with_its_default() -> None:
+    table = convergence_table(posterior(divergences=3), Gate(divergences=5, r_hat=1.005)).set_index("criterion")
+    assert table.loc["divergences", "passed"]
+    assert table.loc["divergences", "relaxed_from"] == 0
+    assert np.isnan(table.loc["r_hat", "relaxed_from"])
+
+
+def test_a_diagnostic_that_is_not_a_number_does_not_pass() -> None:
+    stuck = posterior()
+    stuck.tree["posterior"]["slope"][:] = 1.0
+    assert not convergence_table(stuck).set_index("criterion")["passed"]["r_hat"]
