@@ -132,6 +132,7 @@ def _effect(
     """Draws of the difference; treated and untreated draws are independent, so pairing them by position is fair."""
     draws = (treated[:, None] - measured).ravel()
     control = int(arm.posterior.provenance["n_subjects"])
+    monte_carlo = (treated - measured.mean(axis=1)).std(ddof=1) / np.sqrt(len(treated))
     return Effect.from_draws(
         draws,
         method=METHOD,
@@ -142,6 +143,7 @@ def _effect(
         sizes={**sizes, "natural-history patients": control, "draws": draws.size},
         assumptions=ASSUMPTIONS,
         layers=_layers(treated, means, measured),
+        note=f"Monte Carlo standard error of the estimate: {monte_carlo:.2g}.",
     )
 
 

@@ -61,7 +61,7 @@ def test_constants_and_the_cholesky_factor_are_not_parameters() -> None:
     ],
 )
 def test_each_fault_shuts_the_gate(fault: dict[str, float], criterion: str) -> None:
-    bad = posterior(**fault)  # type: ignore[arg-type]
+    bad = posterior(**fault)
     row = convergence_table(bad).set_index("criterion").loc[criterion]
     assert not row["passed"]
     assert row["remedy"]
@@ -80,5 +80,5 @@ def test_a_relaxed_gate_is_shown_with_its_default() -> None:
 
 def test_a_diagnostic_that_is_not_a_number_does_not_pass() -> None:
     stuck = posterior()
-    stuck.tree["posterior"]["slope"][:] = 1.0
+    stuck.draws["slope"].values[:] = 1.0
     assert not convergence_table(stuck).set_index("criterion")["passed"]["r_hat"]

@@ -1,8 +1,11 @@
 """Which visit stands for the time asked about, and what is refused."""
 
+from collections.abc import Callable
+
 import pytest
 
-from dpm.control.estimand import MeanChange, SlopeDifference, require_outcome, unit_of
+from dpm.cohort.visits import VisitRule
+from dpm.control.estimand import Estimand, MeanChange, SlopeDifference, require_outcome, unit_of
 from dpm.errors import ControlError
 from tests.placebo import history, trial
 
@@ -16,7 +19,7 @@ def test_the_nearest_visit_in_the_window_is_chosen_and_terminal_ones_are_not() -
     assert ((chosen["time"].dropna() - 2.0).abs() <= 0.5).all()
     assert chosen["value"].notna().sum() == 107
     assert loose["value"].notna().sum() == 109
-    terminal = trial().visits[trial().terminal_visits(strict.visit_rule)]  # type: ignore[arg-type]
+    terminal = trial().visits[trial().terminal_visits(VisitRule())]
     keys = set(zip(terminal["subject"], terminal["time"], strict=True))
     assert not keys & set(zip(chosen.index, chosen["time"], strict=True))
 
@@ -40,7 +43,7 @@ def test_an_event_without_a_strategy_is_refused() -> None:
         lambda: SlopeDifference("log_bilirubin", over=(2.0, 2.0)),
     ],
 )
-def test_what_cannot_be_carried_out_is_refused(make) -> None:  # noqa: ANN001
+def test_what_cannot_be_carried_out_is_refused(make: Callable[[], Estimand]) -> None:
     with pytest.raises(ControlError):
         make()
 

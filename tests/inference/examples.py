@@ -53,7 +53,8 @@ def hierarchy(name: str) -> Hierarchy:
 @cache
 def vector(name: str) -> Array:
     """The example's population values, unconstrained scale."""
-    return hierarchy(name).unconstrain({site: jnp.asarray(value) for site, value in EXAMPLES[name].values.items()})
+    values = {site: jnp.asarray(np.asarray(value, float)) for site, value in EXAMPLES[name].values.items()}
+    return hierarchy(name).unconstrain(values)
 
 
 @cache

@@ -79,7 +79,7 @@ def effects_of(courses: Courses, question: Question, *, key: Key) -> Iterator[tu
         yield "truth", randomised(trial, history, estimand=estimand)
     if "all_visits" in asked.sensitivity and not isinstance(estimand, estimands.SlopeDifference):
         effect = courses.compare(replace(estimand, visit_rule=None), key=key)
-        yield "sensitivity", replace(effect, method=f"{effect.method}, also visits made because the patient was dying")
+        yield "sensitivity", replace(effect, method=f"{effect.method}, all visits")
 
 
 def described(materials: Materials, question: Question, effects: list[dict[str, Any]]) -> dict[str, Any]:

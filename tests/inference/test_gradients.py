@@ -1,0 +1,29 @@
+"""The gradient of the marginal likelihood is exact: it equals central differences to 1e-6, for every model and level."""
+
+import numpy as np
+import pytest
+
+from dpm.inference.marginal import Level
+
+from .examples import EXAMPLES, evaluate, marginal, records, vector
+
+NODES = {"focei": 1, "laplace": 1, "quadrature": 15, "qmc": 64}
+TWINS = {"wang_additive", "separate_effects", "unbounded_effect"}  # of a model whose every level is tested
+NOT_NORMAL = {"poisson"}  # outcomes without a Gauss-Newton Hessian
+CASES = [(name, level) for name in EXAMPLES for level in NODES if name not in TWINS or level == "laplace"]
+CASES = [(name, level) for name, level in CASES if name not in NOT_NORMAL or level != "focei"]
+
+
+@pytest.mark.parametrize(("name", "level"), CASES)
+def test_gradient_equals_central_differences(name: str, level: Level) -> None:
+    prepared = marginal(name, level, NODES[level] if name == "theophylline" or level != "quadrature" else 5)
+    at, data = vector(name), records(name)
+    _, exact = evaluate(prepared, at, data)
+    scale = np.maximum(1.0, np.abs(np.asarray(at)))
+    numerical = np.empty(at.size)
+    for k in range(at.size):
+        move = np.zeros(at.size)
+        move[k] = 2e-3 * scale[k]
+        ahead, behind, far, back = (evaluate(prepared, at + c * move, data)[0] for c in (1.0, -1.0, 2.0, -2.0))
+        numerical[k] = (8.0 * (ahead - behind) - (far - back)) / (12.0 * move[k])  # error of order step^4
+    np.testing.assert_allclose(exact, numerical, rtol=1e-6, atol=1e-7 * np.abs(exact).max())
