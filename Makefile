@@ -66,6 +66,7 @@ bench: setup ## the times that the design promises, measured here
 	clock() { cd "$$folder/$$1"; printf '%-28s' "dpm $$2, $$1 cache"; \
 	  time $(CURDIR)/$(BIN)/dpm $$2 >log 2>&1 || { cat log; exit 1; }; }; \
 	clock cold --help; clock cold demo; clock warm demo
+	$(BIN)/python -m experiments.benchmarks.run
 
 lock: ## requirements.lock afresh from pyproject.toml
 	@set -e; UV=; $(FIND_UV); \

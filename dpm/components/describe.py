@@ -29,6 +29,15 @@ def describe_model(model: Model) -> dict[str, Any]:
     return _card(card) | {"equations": list(_equations(model)), "priors": list(_priors(model, card))}
 
 
+def model_text(model: ProgressionModel) -> str:
+    """A model as text: its title, its equations in LaTeX, its priors."""
+    described = describe_model(model)
+    equations = [f"  {equation['text']}: {equation['latex']}" for equation in described["equations"]]
+    width = max((len(prior["site"]) for prior in described["priors"]), default=0)
+    priors = [f"  {prior['site']:<{width}}  {prior['prior']}  [{prior['unit']}]" for prior in described["priors"]]
+    return "\n".join([described["title"], *equations, *priors])
+
+
 def _card(card: ModelCard) -> dict[str, Any]:
     return {
         "title": card.title,

@@ -48,6 +48,11 @@ class ProgressionModel:
     correlation: LKJ | None = field(default_factory=lambda: LKJ(2.0))
     card: ModelCard | None = None
 
+    def __str__(self) -> str:
+        from dpm.components.describe import model_text  # describing imports what it describes
+
+        return model_text(self)
+
     def parameters(self) -> dict[str, Parameter]:
         """Every trajectory parameter, by site name."""
         return {

@@ -56,7 +56,7 @@ class MeanChange:
 
     @property
     def label(self) -> str:
-        return f"Difference in mean change of {self.outcome} from baseline at {self.at:g} years"
+        return f"Difference in mean change of {_words(self.outcome)} from baseline at {self.at:g} years"
 
     def chosen_visits(self, cohort: Cohort) -> pd.DataFrame:
         """Per subject, `time` and `value` of the visit that stands for `at`; NaN where there is none."""
@@ -127,7 +127,7 @@ class SlopeDifference:
 
     @property
     def label(self) -> str:
-        return f"Difference in mean yearly change of {self.outcome}, {self.over[0]:g} to {self.over[1]:g} years"
+        return f"Difference in mean yearly change of {_words(self.outcome)}, {self.over[0]:g} to {self.over[1]:g} years"
 
     def describe(self) -> dict[str, Any]:
         """For the report."""
@@ -135,6 +135,10 @@ class SlopeDifference:
 
 
 Estimand = MeanChange | SlopeDifference
+
+
+def _words(outcome: str) -> str:
+    return outcome.replace("_", " ")
 
 
 def _described(estimand: "Estimand", time: float, visits_rule: str) -> dict[str, Any]:
