@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pandas as pd
 from jax import numpy as jnp
+from numpyro.distributions.transforms import IdentityTransform
 from scipy.optimize import minimize
 
 from dpm.cohort.records import Records
@@ -111,13 +112,11 @@ class Laplace:
         for attempt, one in enumerate(jax.random.split(key, self.starts)):
             vector = start if attempt == 0 and start is not None else _start(marginal.hierarchy, attempt, key=one)
             result = surface.climb(np.asarray(vector), self.tolerance)
-            if result is not None:
-                return _optimum(surface, *result)
-            tried.append(surface.explain(vector))
+            if isinstance(result, Optimum):
+                return result
+            tried.append(result)
         do = "Check the data's scale against the priors, or simplify the model: " + tried[-1]
-        raise InferenceError(
-            "Laplace", "a maximum with positive definite information", f"none from {len(tried)} starts", do
-        )
+        raise InferenceError("Laplace", "a well-determined maximum", f"none from {len(tried)} starts", do)
 
 
 def _negative(
@@ -147,8 +146,8 @@ class _Surface:
             self.modes = found.effects
         return result, slope
 
-    def climb(self, vector: np.ndarray, tolerance: float) -> tuple[np.ndarray, float] | None:
-        """From `vector` to the maximum; None where it cannot be reached."""
+    def climb(self, vector: np.ndarray, tolerance: float) -> "Optimum | str":
+        """From `vector` to the maximum, or why it was not reached."""
         worst = [np.inf]
 
         def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
@@ -160,21 +159,24 @@ class _Surface:
             worst[0] = number if not np.isfinite(worst[0]) else max(worst[0], number)
             return number, direction
 
-        if not np.isfinite(objective(vector)[0]) or not np.isfinite(worst[0]):
-            return None
+        objective(vector)
+        if not np.isfinite(worst[0]):
+            return self._explain(vector)
         rough = minimize(objective, vector, jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 20})
         point = np.asarray(rough.x)
         for _ in range(20):
             information = self.information(point)
             slope = objective(point)[1]
-            if not _definite(information):
-                return None
+            if not np.all(np.isfinite(information)):
+                return self._explain(point)
+            if weak := _undetermined(self.marginal.hierarchy, information):
+                return weak
             step = np.linalg.solve(information, slope)
             decrement = float(slope @ step)
             if decrement < tolerance:
-                return point, decrement
+                return self._optimum(point, information, decrement)
             point = self._newton(objective, point, step, decrement)
-        return None
+        return "the search did not come to rest: the objective is not smooth there."
 
     @staticmethod
     def _newton(
@@ -207,12 +209,14 @@ class _Surface:
         hessian = np.stack(columns)
         return (hessian + hessian.T) / 2
 
-    def likelihood(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
+    def _optimum(self, vector: np.ndarray, information: np.ndarray, decrement: float) -> "Optimum":
         (_, (total, _, modes)), _ = self.gradient(vector)
-        return float(total), np.asarray(modes.effects)
+        covariance = np.linalg.inv(information)
+        table = _table(self.marginal.hierarchy, self.records, vector, covariance)
+        return Optimum(vector, covariance, np.asarray(modes.effects), float(total), decrement, table)
 
-    def explain(self, vector: Array | np.ndarray) -> str:
-        """Why a start led nowhere, in words."""
+    def _explain(self, vector: np.ndarray) -> str:
+        """Why nothing can be computed at a point, in words."""
         (_, (_, each, modes)), slope = self.gradient(vector)
         unfinished = np.flatnonzero(~np.asarray(modes.converged))
         if unfinished.size:
@@ -226,24 +230,30 @@ class _Surface:
             for name, g in zip(self.marginal.hierarchy.population_names(), np.asarray(slope), strict=True)
             if not np.isfinite(g)
         ]
-        if flat:
-            return f"the gradient is not finite for {', '.join(flat[:4])}."
-        return "the information matrix is not positive definite where the search ended: a parameter is not identified."
+        where = f"for {', '.join(flat[:4])}" if flat else "close by"
+        return f"the gradient is not finite {where}."
 
 
-def _optimum(surface: _Surface, vector: np.ndarray, decrement: float) -> Optimum:
-    covariance = np.linalg.inv(surface.information(vector))
-    log_likelihood, effects = surface.likelihood(vector)
-    table = _table(surface.marginal.hierarchy, surface.records, vector, covariance)
-    return Optimum(vector, covariance, effects, log_likelihood, decrement, table)
+def _undetermined(hierarchy: Hierarchy, information: np.ndarray) -> str | None:
+    """What the data and priors leave open where the search ended, in words; None where all is determined.
 
-
-def _definite(matrix: np.ndarray) -> bool:
-    try:
-        np.linalg.cholesky(matrix)
-    except np.linalg.LinAlgError:
-        return False
-    return True
+    A flat direction is an eigenvalue of the information, scaled to a unit diagonal, that is not above rounding; a
+    spread that runs to zero shows as a scale known to no better than a factor of e^10.
+    """
+    names = hierarchy.population_names()
+    diagonal = np.diag(information)
+    stretched = np.array([type(site.transform) is not IdentityTransform for site in hierarchy.population])
+    scale = np.repeat(stretched, [site.size for site in hierarchy.population])
+    lost = [name for name, d, s in zip(names, diagonal, scale, strict=True) if d <= 0 or (s and d < 1e-2)]
+    if lost:
+        return f"nothing determines {', '.join(lost[:4])} where the search ended: not identified, or a spread of zero."
+    root = np.sqrt(diagonal)
+    values, vectors = np.linalg.eigh(information / np.outer(root, root))
+    if values[0] > 1e-8:
+        return None
+    loading = np.abs(vectors[:, 0])
+    together = [names[k] for k in np.argsort(-loading)[:4] if loading[k] > 0.1]
+    return f"only a combination of {', '.join(together)} is determined, not each: take one of them out."
 
 
 def _start(hierarchy: Hierarchy, attempt: int, *, key: Key) -> Vector:

@@ -66,8 +66,11 @@ def figure(height: float) -> Figure:
 def wrapped(text: str, width: int) -> str:
     """Break a text into as few lines as `width` letters allow, of lengths as even as can be."""
     lines = textwrap.wrap(text, width)
-    while width > 1 and len(tighter := textwrap.wrap(text, width - 1)) == len(lines):
-        lines, width = tighter, width - 1
+    for narrower in range(width - 1, 0, -1):
+        tighter = textwrap.wrap(text, narrower, break_long_words=False, break_on_hyphens=False)
+        if len(tighter) != len(lines):
+            break
+        lines = tighter
     return "\n".join(lines)
 
 
