@@ -64,18 +64,22 @@ def _equations(model: ProgressionModel) -> Iterator[dict[str, str]]:
 
 
 def _parameter_equation(field: str, parameter: Parameter) -> str:
-    terms = [rf"\mathrm{{{field}}}"]
+    terms = [_upright(field)]
     if parameter.effects:
-        names = r",\ ".join(rf"\mathrm{{{name}}}".replace("_", r"\_") for name in parameter.effects)
+        names = r",\ ".join(map(_upright, parameter.effects))
         terms.append(rf"\textstyle\sum_{{k \in \{{{names}\}}}} \beta_k x_{{ik}}")
-    terms += [rf"\gamma^{{\mathrm{{{name}}}}}_i".replace("_i", "_{i}") for name in parameter.groups]
+    terms += [rf"\gamma^{{{_upright(name)}}}_{{i}}" for name in parameter.groups]
     if parameter.subject is not None:
-        terms.append(rf"b^{{\mathrm{{{field}}}}}_i")
+        terms.append(rf"b^{{{_upright(field)}}}_i")
     inside = " + ".join(terms)
     if parameter.link is not identity:
-        link = getattr(parameter.link, "__name__", "g")
-        inside = rf"\mathrm{{{link}}}({inside})"
-    return rf"\mathrm{{{field}}}_i = {inside}"
+        inside = rf"{_upright(getattr(parameter.link, '__name__', 'g'))}({inside})"
+    return rf"{_upright(field)}_i = {inside}"
+
+
+def _upright(name: str) -> str:
+    """A name in LaTeX, its underscores escaped."""
+    return rf"\mathrm{{{name.replace('_', r'\_')}}}"
 
 
 def _priors(model: ProgressionModel, card: ModelCard) -> Iterator[dict[str, str]]:

@@ -55,19 +55,19 @@ class Parameter:
         """Typical value, covariate effects and groups; samples their sites, outside the plate."""
         value = sample_scalar(name, self.typical) * jnp.ones(records.n_subjects)
         for covariate, scalar in self.effects.items():
-            column = _column(name, covariate, records.covariates)
+            column = _column(name, "covariates", covariate, records.covariates)
             value = value + sample_scalar(f"{name}_{covariate}", scalar) * column
         for grouping, scalar in self.groups.items():
-            membership = _column(name, grouping, records.groups)
+            membership = _column(name, "groups", grouping, records.groups)
             spread = sample_scalar(f"{name}_{grouping}_sd", scalar)
             levels = numpyro.sample(f"{name}_{grouping}", dist.ZeroSumNormal(1.0, membership.shape[:1]))
             value = value + spread * (levels @ membership)
         return value
 
 
-def _column(name: str, covariate: str, available: Mapping[str, Array]) -> Array:
-    if covariate not in available:
+def _column(name: str, kind: str, wanted: str, available: Mapping[str, Array]) -> Array:
+    if wanted not in available:
         have = ", ".join(sorted(available)) or "none"
         do = "Give it a role when the cohort is read, or take it out of the model."
-        raise ModelError(name, f'"{covariate}" among the cohort\'s covariates', have, do)
-    return available[covariate]
+        raise ModelError(name, f'"{wanted}" among the cohort\'s {kind}', have, do)
+    return available[wanted]

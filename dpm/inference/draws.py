@@ -18,7 +18,7 @@ class Draws:
     Attributes:
         sites: per site, an array with leading axes `(chain, draw)`: population sites, and deterministic ones outside
             the plate.
-        subject_sites: the same for sites inside the plate; empty where the method draws none.
+        subject_sites: the same for sites inside the plate, subject axis last; empty where the method draws none.
         stats: sampler statistics with axes `(chain, draw)`; empty for a method without a chain.
         estimates: the maximum the method started from or ended at, see `Optimum.table`.
         facts: plain values worth keeping, such as `log_likelihood` or `seconds`.

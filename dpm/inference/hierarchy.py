@@ -7,8 +7,11 @@ from weakref import WeakKeyDictionary
 import jax
 import numpy as np
 from jax import numpy as jnp
+from numpyro import distributions as dist
 from numpyro import handlers
+from numpyro.distributions.distribution import validation_enabled
 from numpyro.distributions.transforms import Transform, biject_to
+from numpyro.infer import init_to_uniform
 from numpyro.infer.util import compute_log_probs
 
 from dpm.cohort.records import Records
@@ -47,7 +50,8 @@ _KNOWN: WeakKeyDictionary[Model, dict[tuple[Any, ...], "Hierarchy"]] = WeakKeyDi
 """Traced models, so that functions compiled for one are found again by the next fit of the same model."""
 
 
-def _is_subject(message: dict[str, Any]) -> bool:
+def is_subject(message: dict[str, Any]) -> bool:
+    """Whether a site stands inside the subject plate."""
     return any(frame.name == "subject" for frame in message["cond_indep_stack"])
 
 
@@ -81,7 +85,8 @@ class Hierarchy:
         """Trace `model` once on `records`; the same model on records of the same shapes gives the same object.
 
         Raises:
-            ModelError: if no site stands in `plate("subject", n, dim=-1)`, or that plate is elsewhere.
+            ModelError: if no site stands in `plate("subject", n, dim=-1)`, that plate is elsewhere, or a latent site is
+                discrete or has a support that is not the same for all data and values.
         """
         shapes = (jax.tree_util.tree_structure(records), *(leaf.shape for leaf in jax.tree_util.tree_leaves(records)))
         known = _KNOWN.setdefault(model, {})
@@ -91,11 +96,11 @@ class Hierarchy:
 
     @classmethod
     def _traced(cls, model: Model, records: Records) -> "Hierarchy":
-        with handlers.block():
-            trace = handlers.trace(handlers.seed(model, jax.random.key(0))).get_trace(records)
-        sampled = {name: message for name, message in trace.items() if message["type"] == "sample"}
+        sampled = _sampled(model, records, seed=0)
         _check_plate(sampled, records.n_subjects)
         latent = {name: message for name, message in sampled.items() if not message["is_observed"]}
+        with validation_enabled(False):
+            _check_supports(latent, _sampled(model, jax.tree_util.tree_map(_altered, records), seed=1))
         sites = {name: _site(name, message) for name, message in latent.items()}
         return cls(
             model,
@@ -131,6 +136,8 @@ class Hierarchy:
         return jnp.concatenate(parts) if parts else jnp.zeros(0)
 
     def _split(self, vector: Float[Array, " population"]) -> list[tuple[Site, Array]]:
+        if not self.population:
+            return []
         stops = np.cumsum([site.size for site in self.population])[:-1]
         return [
             (site, part.reshape(site.shape))
@@ -180,7 +187,7 @@ class Hierarchy:
         log_probs, trace = self._log_probs({**values, **zeros}, records)
         total = jnp.zeros(())
         for name, log_prob in log_probs.items():
-            if not _is_subject(trace[name]) and (prior or trace[name]["is_observed"]):
+            if not is_subject(trace[name]) and (prior or trace[name]["is_observed"]):
                 total += jnp.sum(log_prob)
         if prior:
             for site, raw in self._split(vector):
@@ -198,7 +205,7 @@ class Hierarchy:
         log_probs, trace = self._log_probs({**population, **values}, records)
         total = jnp.zeros(effects.shape[-1])
         for name, log_prob in log_probs.items():
-            if _is_subject(trace[name]) and (part == "all" or not trace[name]["is_observed"]):
+            if is_subject(trace[name]) and (part == "all" or not trace[name]["is_observed"]):
                 total += _over_subjects(log_prob)
         for site, raw in self._split_effects(effects):
             jacobian = site.transform.log_abs_det_jacobian(raw, values[site.name])
@@ -211,11 +218,36 @@ class Hierarchy:
             return compute_log_probs(self._filled(values), (records,), {}, {}, sum_log_prob=False)
 
 
+def _sampled(model: Model, records: Records, *, seed: int) -> dict[str, dict[str, Any]]:
+    """The sampled sites of one run."""
+    with handlers.block():
+        seeded = handlers.seed(model, jax.random.key(seed))
+        trace = handlers.trace(handlers.substitute(seeded, substitute_fn=_flat_start)).get_trace(records)
+    return {name: message for name, message in trace.items() if message["type"] == "sample"}
+
+
+def _flat_start(message: dict[str, Any]) -> Array | None:
+    """A value for a flat prior, which has none to draw."""
+    flat = message["type"] == "sample" and isinstance(_innermost(message["fn"]), dist.ImproperUniform)
+    return init_to_uniform(message) if flat else None
+
+
+def _innermost(fn: Any) -> dist.Distribution:
+    while isinstance(fn, dist.MaskedDistribution | dist.ExpandedDistribution | dist.Independent):
+        fn = fn.base_dist
+    return fn
+
+
+def _altered(leaf: Array) -> Array:
+    """Other data of the same shape; what was a share stays one."""
+    return 0.5 * leaf + 0.25 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+
 def _site(name: str, message: dict[str, Any]) -> Site:
     fn = message["fn"]
     transform = biject_to(fn.support)
     shape = tuple(np.shape(jax.eval_shape(transform._inverse, message["value"])))
-    axis = len(fn.batch_shape) - 1 if _is_subject(message) else None
+    axis = len(fn.batch_shape) - 1 if is_subject(message) else None
     return Site(name, shape, transform, axis, _centre(fn, transform, shape))
 
 
@@ -226,6 +258,19 @@ def _centre(fn: Any, transform: Transform, shape: tuple[int, ...]) -> Array:
         return jnp.zeros(shape)
     # A Cauchy prior has no mean, and that of a half-open support may lie on its edge.
     return jnp.where(jnp.isfinite(centre), centre, 0.0).reshape(shape)
+
+
+def _check_supports(latent: dict[str, dict[str, Any]], again: dict[str, dict[str, Any]]) -> None:
+    """One transform per site is kept, so its support must neither be discrete nor move with data or other values."""
+    for name, message in latent.items():
+        support = message["fn"].support
+        if support.is_discrete:
+            do = "Sum it out of the model, or give it a continuous form."
+            raise ModelError(name, "a continuous latent site", type(_innermost(message["fn"])).__name__, do)
+        if support != again[name]["fn"].support:
+            got = f"{support}, which moves with the data or another site"
+            do = "Sample it on a scale of its own, such as a share of the moving bound, and compute the rest."
+            raise ModelError(name, "a support that is always the same", got, do)
 
 
 def _check_plate(sampled: dict[str, dict[str, Any]], n_subjects: int) -> None:

@@ -107,6 +107,9 @@ class Laplace:
         Raises:
             InferenceError: see `run`.
         """
+        if not marginal.hierarchy.population:
+            do = "Give a prior to what is to be learned."
+            raise InferenceError("Laplace", "at least one value to learn", "a model of fixed numbers", do)
         surface = _Surface(marginal, records, prior=self.objective == "map")
         tried = []
         for attempt, one in enumerate(jax.random.split(key, self.starts)):
@@ -263,14 +266,19 @@ def _start(hierarchy: Hierarchy, attempt: int, *, key: Key) -> Vector:
 
 
 def population_values(hierarchy: Hierarchy, vector: Vector, records: Records) -> Sites:
-    """Population sites on their natural scale, with the deterministic sites that stand outside the plate."""
+    """Population sites on their natural scale, with the deterministic sites that stand outside the plate.
+
+    A deterministic value per subject is that subject's, wherever it was computed, and is left out.
+    """
     values = hierarchy.constrain(vector)
     zeros = hierarchy.effect_values(jnp.zeros((hierarchy.n_effects, records.n_subjects)))
     trace = hierarchy.trace(values, zeros, records)
     derived = {
         name: message["value"]
         for name, message in trace.items()
-        if message["type"] == "deterministic" and not message.get("cond_indep_stack")
+        if message["type"] == "deterministic"
+        and not message.get("cond_indep_stack")
+        and records.n_subjects not in np.shape(message["value"])
     }
     return {**values, **derived}
 

@@ -97,9 +97,9 @@ class NUTS:
 
     def _starts(self, hierarchy: Hierarchy, records: Records, *, key: Key) -> Sites:
         """One starting point per chain; subject effects at their modes given it, to keep the first steps cheap."""
-        shape = (self.chains, hierarchy.n_population)
-        effects = jnp.zeros((self.chains, hierarchy.n_effects, records.n_subjects))
-        return {"u": self.dispersion * jax.random.normal(key, shape), "w": effects}
+        chains = (self.chains,) if self.chains > 1 else ()  # NumPyro's shape of a single chain's start
+        u = self.dispersion * jax.random.normal(key, (*chains, hierarchy.n_population))
+        return {"u": u, "w": jnp.zeros((*chains, hierarchy.n_effects, records.n_subjects))}
 
 
 def _potential(hierarchy: Hierarchy, whitening: Whitening, records: Records) -> Callable[[Sites], Array]:
@@ -121,7 +121,9 @@ def _sites(
         return population_values(hierarchy, vector, records), hierarchy.effect_values(effects)
 
     population, subjects = jax.jit(jax.vmap(jax.vmap(one)))(samples)
-    return host(population), host(subjects)
+    axes = {site.name: site.subject_axis for site in hierarchy.subject}
+    last = {name: jnp.moveaxis(value, 2 + (axes[name] or 0), -1) for name, value in subjects.items()}
+    return host(population), host(last)
 
 
 def _statistics(sampler: MCMC) -> dict[str, np.ndarray]:

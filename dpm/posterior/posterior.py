@@ -101,14 +101,10 @@ class Posterior:
             PosteriorError: if the draws are not of this model.
         """
         hierarchy = Hierarchy.of(self.model, records)
-        wanted, have = {site.name for site in hierarchy.population}, set(map(str, self.draws.data_vars))
-        if not wanted <= have:
-            raise PosteriorError(
-                "posterior",
-                f"draws of {', '.join(sorted(wanted))}",
-                f"none of {', '.join(sorted(wanted - have))}",
-                "Give the model that was fitted.",
-            )
+        wrong = _mismatch({str(name): value.shape[2:] for name, value in self.draws.items()}, hierarchy, records)
+        if wrong:
+            wanted = ", ".join(sorted(site.name for site in hierarchy.population))
+            raise PosteriorError("posterior", f"draws of {wanted}", wrong, "Give the model that was fitted.")
         return hierarchy
 
     def save(self, path: str | Path) -> None:
@@ -134,12 +130,31 @@ class Posterior:
             encodings = Encodings.from_dict(json.loads(tree.attrs["encodings"]))
             provenance = json.loads(tree.attrs["provenance"])
             table = json.loads(tree.attrs["estimates"])
-        except (OSError, KeyError, ValueError) as problem:
+            estimates = pd.DataFrame(table["data"], index=table["index"], columns=table["columns"])
+        except (OSError, KeyError, ValueError, TypeError) as problem:
             raise PosteriorError(
                 str(path), "a posterior saved by dpm", type(problem).__name__, "Fit again, or give another file."
             ) from problem
-        estimates = pd.DataFrame(table["data"], index=table["index"], columns=table["columns"])
         return cls(model=model, tree=tree, encodings=encodings, estimates=estimates, provenance=provenance)
+
+
+def _mismatch(have: Mapping[str, tuple[int, ...]], hierarchy: Hierarchy, records: Records) -> str:
+    """How draws of these shapes differ from what the model samples, in words; empty where they do not."""
+
+    def run(vector: Array) -> dict[str, Array]:
+        zeros = hierarchy.effect_values(jnp.zeros((hierarchy.n_effects, records.n_subjects)))
+        trace = hierarchy.trace(hierarchy.constrain(vector), zeros, records)
+        return {name: message["value"] for name, message in trace.items() if message["type"] != "plate"}
+
+    shapes = {name: value.shape for name, value in jax.eval_shape(run, jnp.zeros(hierarchy.n_population)).items()}
+    missing = sorted(site.name for site in hierarchy.population if site.name not in have)
+    foreign = sorted(set(have) - set(shapes))
+    bent = sorted(name for name in set(have) & set(shapes) if have[name] != shapes[name])
+    return "; ".join(
+        [f"none of {', '.join(missing)}"] * bool(missing)
+        + [f"draws of {', '.join(foreign)}, which the model does not have"] * bool(foreign)
+        + [f"{name} of shape {have[name]} instead of {shapes[name]}" for name in bent]
+    )
 
 
 def _dataset(arrays: Mapping[str, np.ndarray], subjects: np.ndarray | None = None) -> xr.Dataset:

@@ -38,11 +38,16 @@ def predict_population(hierarchy: Hierarchy, vector: Array, records: Records, *,
 
 
 def _run(hierarchy: Hierarchy, values: Mapping[str, Array], records: Records, *, key: Key) -> Predicted:
+    names = list(records.values)
     with handlers.block():
         # The seed stands outside, so that it draws no key for a given site.
-        filled = handlers.seed(handlers.substitute(handlers.uncondition(hierarchy.model), data=dict(values)), key)
+        as_observed = handlers.seed(handlers.substitute(hierarchy.model, data=dict(values)), key)
+        observed = handlers.trace(as_observed).get_trace(records)
+        # What a handler holds fixed is observed too, but it is not a measurement to be made anew.
+        held = {name: site["value"] for name, site in observed.items() if site.get("is_observed") and name not in names}
+        given = {**values, **held}
+        filled = handlers.seed(handlers.substitute(handlers.uncondition(hierarchy.model), data=given), key)
         trace = handlers.trace(filled).get_trace(records)
-    names = list(records.values)
     return Predicted(
         {name: trace[f"{name}_mean"]["value"] for name in names if f"{name}_mean" in trace},
         {name: trace[name]["value"] for name in names if name in trace},

@@ -66,8 +66,10 @@ def coverage_text(table: pd.DataFrame) -> str:
     ]
     for (scenario, estimand, truth), part in table.groupby(["scenario", "estimand", "truth"], sort=False):
         cells = [
-            f"{100 * row.observed:.1f} ± {100 * row.mc_error:.1f} ({100 * row.low:.1f}–{100 * row.high:.1f})"
-            for row in part.itertuples()
+            "{:.1f} ± {:.1f} ({:.1f}–{:.1f})".format(
+                *(100 * row[name] for name in ("observed", "mc_error", "low", "high"))
+            )
+            for row in part.to_dict("records")
         ]
         lines.append(f"| {scenario} | {estimand} | {truth} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -79,10 +81,10 @@ def accuracy_text(table: pd.DataFrame) -> str:
         "| scenario | estimand | trials | effect | bias | mean SE | SD of estimates | 95% interval excludes 0 |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row in table.itertuples():
-        lines.append(
-            f"| {row.scenario} | {row.estimand} | {row.n} | {row.truth:g} | {row.bias:+.4f} ± {row.bias_error:.4f} | "
-            f"{row.mean_se:.4f} | {row.sd:.4f} ± {row.sd_error:.4f} | "
-            f"{100 * row.excludes_zero:.1f} ± {100 * row.excludes_error:.1f} % |"
-        )
+    for row in table.to_dict("records"):
+        cells = [row["scenario"], row["estimand"], str(row["n"]), f"{row['truth']:g}"]
+        cells += [f"{row['bias']:+.4f} ± {row['bias_error']:.4f}", f"{row['mean_se']:.4f}"]
+        cells += [f"{row['sd']:.4f} ± {row['sd_error']:.4f}"]
+        cells += [f"{100 * row['excludes_zero']:.1f} ± {100 * row['excludes_error']:.1f} %"]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -28,17 +28,22 @@ class Scenario:
         effect: on the slope of every treated patient [log mg/dL/year].
         dropout: whether patients of both arms leave, depending on the last value seen.
         replicates: trials in the stored results.
+        reweighted: fit by `Reweighted` instead of Laplace.
+        trials_of: the scenario whose trials are analysed again.
     """
 
     effect: float = 0.0
     dropout: bool = False
     replicates: int = 500
+    reweighted: bool = False
+    trials_of: str = ""
 
 
 SCENARIOS = {
     "no_effect": Scenario(replicates=1000),
     "effect": Scenario(effect=-0.05),
     "dropout": Scenario(dropout=True),
+    "no_effect_reweighted": Scenario(reweighted=True, trials_of="no_effect"),
 }
 
 # Posterior means of the placebo arm, rounded; covariates standardised by that arm.
@@ -117,12 +122,15 @@ def with_values(cohort: dpm.Cohort, lines: np.ndarray, rng: np.random.Generator)
 
 
 def drop_out(cohort: dpm.Cohort, rng: np.random.Generator) -> dpm.Cohort:
-    """Without the visits after a patient left; the higher the last value seen, the likelier to leave."""
+    """Nothing is measured after a patient left; the higher the last value seen, the likelier to leave.
+
+    The visits stay in the table, unmeasured: arrays keep their shape from trial to trial.
+    """
     base, centre = DROPOUT
     chance = 1.0 / (1.0 + np.exp(-(base + cohort.visits[OUTCOME] - centre)))
     leaves = pd.Series(rng.random(len(chance)) < chance, index=chance.index)
     before = leaves.astype(int).groupby(cohort.visits["subject"], sort=False).cumsum() - leaves
-    return cohort.drop_visits(before > 0, "dropped out")
+    return replace(cohort, visits=cohort.visits.assign(**{OUTCOME: cohort.visits[OUTCOME].where(before == 0)}))
 
 
 def untreated_lines(lines: np.ndarray, simulated: dpm.Cohort, rng: np.random.Generator) -> np.ndarray:

@@ -1,54 +1,120 @@
-"""A model says what it is: equations, every prior with its unit and reason, and the text it prints."""
+"""A model in words: every site with its prior, every equation in LaTeX that survives any name."""
 
+import re
+
+import numpyro
+import pytest
 from jax import numpy as jnp
 from numpyro import distributions as dist
 
+from dpm.cohort import Records
+from dpm.components.card import ModelCard
+from dpm.components.correlation import LKJ
 from dpm.components.describe import describe_model, prior_text
 from dpm.components.outcome import Gaussian, Outcome
-from dpm.components.parameter import Parameter
+from dpm.components.parameter import Parameter, Scalar
 from dpm.components.progression import ProgressionModel
 from dpm.components.trajectory import Linear
 from dpm.inference.hierarchy import Hierarchy
-from models.pbc_bilirubin import build
-from tests.placebo import history
+
+from .test_contract import LEVEL, MODELS, model_of, records
+
+NAMES = Parameter(
+    dist.Normal(0.0, 1.0),
+    subject=dist.HalfNormal(1.0),
+    effects={"log_albumin": dist.Normal(0.0, 1.0)},
+    groups={"site_id": dist.HalfNormal(1.0)},
+    link=jnp.exp,
+)
 
 
-def test_every_sampled_site_has_a_prior_a_unit_and_a_reason() -> None:
-    model = build()
-    sampled = {site.name.removesuffix("_cholesky") for site in Hierarchy.of(model, history().records()).population}
-    priors = {prior["site"]: prior for prior in describe_model(model)["priors"]}
-    assert set(priors) == sampled
-    assert all(prior["reason"] for prior in priors.values())
-    assert all(prior["unit"] for site, prior in priors.items() if site != "subject_correlation")
+@pytest.mark.parametrize("name", MODELS)
+def test_every_learned_value_has_a_prior_in_words(name: str) -> None:
+    """The table lists what is sampled, and what is fixed; levels of a grouping are summed up by their sd."""
+    described = {row["site"]: row["prior"] for row in describe_model(MODELS[name])["priors"]}
+    levels = {"y_level_stage", "y_level_site"}
+    learned = {site.name.removesuffix("_cholesky") for site in Hierarchy.of(MODELS[name], records()).population}
+    assert learned - levels <= set(described)
+    fixed = {site for site, prior in described.items() if prior.startswith("fixed at ")}
+    assert set(described) - fixed == learned - levels
 
 
-def test_priors_are_written_as_a_statistician_writes_them() -> None:
-    assert prior_text(dist.Normal(0.5, 1.0)) == "Normal(0.5, 1)"
-    assert prior_text(dist.HalfNormal(0.2)) == "HalfNormal(0.2)"
-    assert prior_text(2.0) == "fixed at 2"
-    assert prior_text(dist.LKJ(2, 2.0)) == "LKJ(2)"
+def test_equations_name_what_the_model_uses() -> None:
+    model = model_of(Linear(level=NAMES, slope=LEVEL), correlation=LKJ(2.0))
+    equations = {row["text"]: row["latex"] for row in describe_model(model)["equations"]}
+    assert list(equations) == [
+        "clock",
+        "measurement of y",
+        "expected course of y",
+        "level of subject i",
+        "slope of subject i",
+        "subject-level effects, of y_level and y_slope",
+    ]
+    level = equations["level of subject i"]
+    assert r"\mathrm{log\_albumin}" in level
+    assert r"\gamma^{\mathrm{site\_id}}_{i}" in level
+    assert r"\mathrm{exp}(" in level
+    assert r"R\,\mathrm{diag}" in equations["subject-level effects, of y_level and y_slope"]
 
 
-def test_equations_show_link_groups_and_subject_effects() -> None:
-    level = Parameter(1.0, subject=0.5, groups={"site": dist.HalfNormal(1.0)}, link=jnp.exp)
-    model = ProgressionModel(outcomes={"y": Outcome(Linear(level=level, slope=Parameter(0.0)), Gaussian(sd=1.0))})
-    latex = {each["text"]: each["latex"] for each in describe_model(model)["equations"]}
-    assert "exp" in latex["level of subject i"]
-    assert "site" in latex["level of subject i"]
-    assert "b^" in latex["level of subject i"]
-    assert "b^" not in latex["slope of subject i"]
+@pytest.mark.parametrize("name", MODELS)
+def test_no_bare_underscore_in_upright_text(name: str) -> None:
+    for row in describe_model(MODELS[name])["equations"]:
+        for text in re.findall(r"\\mathrm\{([^{}]*)\}", row["latex"]):
+            assert not re.search(r"(?<!\\)_", text), row["latex"]
 
 
-def test_a_hand_written_model_is_described_by_its_docstring() -> None:
-    def by_hand(records: object) -> None:
-        """A line through the origin."""
+def test_the_card_is_told() -> None:
+    card = ModelCard(
+        title="A line",
+        context_of_use="Tests.",
+        population="Nobody.",
+        units={"y_level": "points"},
+        covariates={"log_albumin": "log albumin, per sd"},
+        reasons={"y_level": "because"},
+        limitations=("Short.",),
+    )
+    model = ProgressionModel(outcomes={"y": Outcome(Linear(level=NAMES, slope=LEVEL), Gaussian(sd=0.3))}, card=card)
+    told = describe_model(model)
+    assert (told["title"], told["context_of_use"], told["population"]) == ("A line", "Tests.", "Nobody.")
+    assert told["limitations"] == ["Short."]
+    rows = {row["site"]: row for row in told["priors"]}
+    assert rows["y_level"] == {
+        "site": "y_level",
+        "label": "y level: typical",
+        "prior": "Normal(0, 1)",
+        "unit": "points",
+        "reason": "because",
+    }
+    assert rows["y_level_log_albumin"]["label"] == "y level: log albumin, per sd"
+    assert rows["y_sd"]["prior"] == "fixed at 0.3"
 
-    described = describe_model(by_hand)
-    assert described["title"] == "A line through the origin."
-    assert described["priors"] == []
+
+def test_a_model_written_by_hand_is_told_by_its_docstring() -> None:
+    def model(data: Records) -> None:
+        """A line for everyone.
+
+        More about it.
+        """
+        numpyro.sample("level", dist.Normal(0.0, 1.0))
+
+    told = describe_model(model)
+    assert told["title"] == "A line for everyone."
+    assert told["priors"] == told["equations"] == []
 
 
-def test_a_model_prints_as_what_it_is() -> None:
-    text = str(build())
-    assert "log_bilirubin_slope_sd" in text
-    assert "HalfNormal(0.2)" in text
+@pytest.mark.parametrize(
+    ("scalar", "text"),
+    [
+        (dist.Normal(0.5, 1.0), "Normal(0.5, 1)"),
+        (dist.HalfNormal(0.2), "HalfNormal(0.2)"),
+        (dist.LogNormal(3.0, 1.0), "LogNormal(3, 1)"),
+        (dist.Gamma(2.0, 0.25), "Gamma(2, 0.25)"),
+        (dist.StudentT(4.0, 0.0, 1.0), "StudentT(4, 0, 1)"),
+        (dist.Uniform(-1.0, 2.0), "Uniform(-1, 2)"),
+        (dist.LKJ(2, 2.0), "LKJ(2)"),
+        (0.3, "fixed at 0.3"),
+    ],
+)
+def test_priors_in_words(scalar: Scalar, text: str) -> None:
+    assert prior_text(scalar) == text

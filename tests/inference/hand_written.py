@@ -102,3 +102,11 @@ def unbounded_effect(data: Records) -> None:
 
 
 POSITIVE = {"spread": 0.4}
+
+
+def squared_effect(data: Records) -> None:
+    """Only the square of the effect matters: zero, where a search starts, is a minimum between two modes."""
+    sd = numpyro.sample("sd", dist.HalfNormal(1.0))
+    with numpyro.plate("subject", data.n_subjects, dim=-1):
+        effect = numpyro.sample("effect", dist.Normal(0.0, 1.0))
+        _score(data, effect**2 * jnp.ones(data.time.shape), sd)

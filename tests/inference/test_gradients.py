@@ -1,4 +1,4 @@
-"""The gradient of the marginal likelihood is exact: it equals central differences to 1e-6, for every model and level."""
+"""The gradient of the marginal likelihood is exact: central differences agree to 1e-6, for every model and level."""
 
 import numpy as np
 import pytest

@@ -29,10 +29,10 @@ def records() -> Records:
 def concentration(dose: PerSubject, time: PerVisit, *, ka: PerSubject, cl: PerSubject, v: PerSubject) -> PerVisit:
     """D ka / V (exp(-ke t) - exp(-ka t)) / (ka - ke), finite where absorption is as fast as elimination (ka = ke)."""
     ke = cl / v
-    gap = (ka - ke) * time
-    same = jnp.abs(gap) < 1e-8
-    share = jnp.where(same, 1.0 - gap / 2.0, -jnp.expm1(-gap) / jnp.where(same, 1.0, gap))
-    return dose * ka / v * time * jnp.exp(-ke * time) * share
+    same = jnp.abs(ka - ke) < 1e-6 * ke
+    gap = jnp.where(same, 1.0, ka - ke)
+    share = jnp.where(same, time * jnp.exp(-ke * time), (jnp.exp(-ke * time) - jnp.exp(-ka * time)) / gap)
+    return dose * ka / v * share
 
 
 def model(data: Records) -> None:

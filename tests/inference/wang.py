@@ -1,6 +1,7 @@
 """Wang 2007: ten subjects, two visits, one effect; a nonlinear model whose marginal likelihood is known exactly.
 
-Wang Y. Derivation of various NONMEM estimation methods. J Pharmacokinet Pharmacodyn 2007, doi 10.1007/s10928-007-9060-6.
+Wang Y. Derivation of various NONMEM estimation methods. J Pharmacokinet Pharmacodyn 2007,
+doi 10.1007/s10928-007-9060-6.
 """
 
 import numpyro
