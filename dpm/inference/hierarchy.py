@@ -89,7 +89,12 @@ class Hierarchy:
                 discrete or has a support that is not the same for all data and values.
         """
         shapes = (jax.tree_util.tree_structure(records), *(leaf.shape for leaf in jax.tree_util.tree_leaves(records)))
-        known = _KNOWN.setdefault(model, {})
+        try:
+            known = _KNOWN.setdefault(model, {})
+        except (
+            TypeError
+        ):  # a model that cannot be a key, such as a dataclass with a mapping in it, is traced every time
+            known = {}
         if shapes not in known:
             known[shapes] = cls._traced(model, records)
         return known[shapes]

@@ -1,10 +1,10 @@
-"""Fits and samplers against others', on the same data in one run. See README.md; run from the root."""
+"""The mixed model of the PBC trial: dpm, statsmodels and nlme on the same data in one run. Run from the root."""
 
 import argparse
 import json
 from pathlib import Path
 
-from experiments.benchmarks import mixed, sampling
+from experiments.benchmarks import mixed
 from experiments.benchmarks.timing import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -17,16 +17,9 @@ def main() -> None:
     arguments = parser.parse_args()
     result = {"machine": machine(), "times": arguments.times}
     result["mixed"] = mixed.run(arguments.times)
-    result["sampling"] = sampling.run(arguments.times)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(text(result))
-
-
-def text(result: dict) -> str:
-    """The tables of the README."""
-    parts = [mixed.text(result["mixed"]), sampling.text(result["sampling"]), sampling.gradient_text(result["sampling"])]
-    return "\n\n".join(parts)
+    print(mixed.text(result["mixed"]))
 
 
 if __name__ == "__main__":

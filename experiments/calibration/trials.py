@@ -41,8 +41,8 @@ class Scenario:
 
 SCENARIOS = {
     "no_effect": Scenario(replicates=1000),
-    "effect": Scenario(effect=-0.05),
-    "dropout": Scenario(dropout=True),
+    "effect": Scenario(effect=-0.05, replicates=493),
+    "dropout": Scenario(dropout=True, replicates=0),
     "no_effect_reweighted": Scenario(reweighted=True, trials_of="no_effect"),
 }
 

@@ -54,6 +54,8 @@ def test_equations_name_what_the_model_uses() -> None:
     assert r"\mathrm{log\_albumin}" in level
     assert r"\gamma^{\mathrm{site\_id}}_{i}" in level
     assert r"\mathrm{exp}(" in level
+    assert r"b^{\mathrm{level}}_i" in level
+    assert "exp" not in equations["slope of subject i"]
     assert r"R\,\mathrm{diag}" in equations["subject-level effects, of y_level and y_slope"]
 
 
@@ -118,3 +120,10 @@ def test_a_model_written_by_hand_is_told_by_its_docstring() -> None:
 )
 def test_priors_in_words(scalar: Scalar, text: str) -> None:
     assert prior_text(scalar) == text
+
+
+def test_a_model_prints_as_what_it_is() -> None:
+    text = str(model_of(Linear(level=NAMES, slope=LEVEL)))
+    assert "y_slope_sd" in text
+    assert "HalfNormal(1)" in text
+    assert r"\mathrm{log\_albumin}" in text

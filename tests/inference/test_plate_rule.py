@@ -1,6 +1,7 @@
 """One rule makes a NumPyro model usable: what belongs to a subject is sampled inside `plate("subject", n, dim=-1)`."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -94,6 +95,26 @@ def test_a_model_without_population_values() -> None:
     assert split.n_population == 0
     expected = each(marginal("wang_additive", "laplace", 1), vector("wang_additive"), data)
     np.testing.assert_allclose(each(Marginal(split), jnp.zeros(0), data), expected, rtol=1e-12)
+
+
+def test_a_model_is_traced_once() -> None:
+    """The same model on records of the same shapes is the same object to the compiler; on others it is not."""
+    data = wang.records()
+    model = wang.model("additive")
+    assert Hierarchy.of(model, data) is Hierarchy.of(model, wang.records())
+    assert Hierarchy.of(model, data) is not Hierarchy.of(model, data.take(np.arange(4)))
+
+
+def test_a_model_may_be_an_object_with_settings() -> None:
+    @dataclass(frozen=True)
+    class Settings:
+        errors: dict[str, str]
+
+        def __call__(self, data: Records) -> None:
+            wang.model(self.errors["y"])(data)
+
+    model = Settings({"y": "additive"})
+    assert [site.name for site in Hierarchy.of(model, wang.records()).population] == ["decay"]
 
 
 # Handlers -------------------------------------------------------------------------------------------------------------
