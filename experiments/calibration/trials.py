@@ -43,7 +43,7 @@ SCENARIOS = {
     "no_effect": Scenario(replicates=1000),
     "effect": Scenario(effect=-0.05, replicates=493),
     "dropout": Scenario(dropout=True, replicates=0),
-    "no_effect_reweighted": Scenario(reweighted=True, trials_of="no_effect"),
+    "no_effect_reweighted": Scenario(reweighted=True, trials_of="no_effect", replicates=0),
 }
 
 # Posterior means of the placebo arm, rounded; covariates standardised by that arm.
