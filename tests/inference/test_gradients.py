@@ -1,5 +1,8 @@
 """The gradient of the marginal likelihood is exact: central differences agree to 1e-6, for every model and level."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,11 +13,18 @@ from .examples import EXAMPLES, evaluate, marginal, records, vector
 NODES = {"focei": 1, "laplace": 1, "quadrature": 15, "qmc": 64}
 TWINS = {"wang_additive", "separate_effects", "unbounded_effect"}  # of a model whose every level is tested
 NOT_NORMAL = {"poisson"}  # outcomes without a Gauss-Newton Hessian
-CASES = [(name, level) for name in EXAMPLES for level in NODES if name not in TWINS or level == "laplace"]
-CASES = [(name, level) for name, level in CASES if name not in NOT_NORMAL or level != "focei"]
+HEAVY = {("theophylline", "qmc"), ("orthodont", "qmc")}  # the same code as quadrature, on the models slowest to compile
 
 
-@pytest.mark.parametrize(("name", "level"), CASES)
+def cases() -> Iterator[Any]:
+    for name in EXAMPLES:
+        for level in NODES:
+            if (name in TWINS and level != "laplace") or (name in NOT_NORMAL and level == "focei"):
+                continue
+            yield pytest.param(name, level, marks=[pytest.mark.slow] if (name, level) in HEAVY else [])
+
+
+@pytest.mark.parametrize(("name", "level"), list(cases()))
 def test_gradient_equals_central_differences(name: str, level: Level) -> None:
     prepared = marginal(name, level, NODES[level] if name == "theophylline" or level != "quadrature" else 5)
     at, data = vector(name), records(name)
