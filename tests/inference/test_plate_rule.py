@@ -11,6 +11,7 @@ from jax import numpy as jnp
 from jax.scipy.special import logsumexp
 from numpyro import distributions as dist
 from numpyro import handlers
+from numpyro.infer.util import potential_energy
 
 from dpm.cohort import Records
 from dpm.errors import InferenceError, ModelError
@@ -76,7 +77,7 @@ def test_joint_density_is_that_of_numpyro() -> None:
     effects = 0.3 * jax.random.normal(jax.random.key(2), (2, data.n_subjects))
     ours = split.log_population(at, data, prior=True) + split.log_subject(split.constrain(at), effects, data).sum()
     unconstrained = {"spread": at[0], "level": effects[0], "decline": effects[1]}
-    theirs = -numpyro.infer.util.potential_energy(split.model, (data,), {}, unconstrained)
+    theirs = -potential_energy(split.model, (data,), {}, unconstrained)
     assert float(ours) == pytest.approx(float(theirs), rel=1e-12)
 
 
