@@ -1,6 +1,7 @@
 """Each data folder holds a table, a dictionary that fits it, a card and a licence."""
 
 import csv
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -12,10 +13,40 @@ from dpm.errors import CohortError
 
 SETS = sorted(card.parent.name for card in data_folder().glob("*/card.md"))
 
+HELD = {
+    "actg175",
+    "armd",
+    "cav",
+    "hiv_actg315",
+    "melanoma",
+    "nafld",
+    "orthodont",
+    "pbc",
+    "schizophrenia_nimh",
+    "theophylline",
+    "udca",
+}
+
+GPL = ("GNU GENERAL PUBLIC LICENSE", "Version 2, June 1991", "END OF TERMS AND CONDITIONS")
+LICENCES = {
+    "Apache-2.0": ("Apache License", "Version 2.0, January 2004", "END OF TERMS AND CONDITIONS"),
+    "GPL-2.0-only": GPL,
+    "GPL-2.0-only OR GPL-3.0-only": GPL,
+    "GPL-2.0-or-later": GPL,
+    "LGPL-2.0-or-later": ("GNU LIBRARY GENERAL PUBLIC LICENSE", "Version 2, June 1991", "END OF TERMS AND CONDITIONS"),
+    "MIT": ("MIT License", "Copyright (c) 20", 'THE SOFTWARE IS PROVIDED "AS IS"'),
+}
+"""What the text of a licence says, so that it is the right one and whole."""
+
+
+def tables_of(folder: Path) -> list[Path]:
+    """The tables of a data set, without its dictionary."""
+    return sorted(path for path in folder.glob("*.csv") if path.name != "columns.csv")
+
 
 def test_every_folder_is_a_data_set() -> None:
     assert {folder.name for folder in data_folder().iterdir() if folder.is_dir()} == set(SETS)
-    assert {"pbc", "theophylline", "orthodont"} <= set(SETS)
+    assert set(SETS) == HELD
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -23,8 +54,17 @@ def test_folder(name: str) -> None:
     folder = data_folder() / name
     card = read_card(folder)
     assert (folder / card["main"]).is_file()
-    assert len((folder / "LICENSE").read_text(encoding="utf-8")) > 5_000
-    assert card["main"] in (folder / "NOTICE").read_text(encoding="utf-8")
+    text = (folder / "LICENSE").read_text(encoding="utf-8")
+    for words in LICENCES[card["licence"]]:
+        assert words in text
+    notice = " ".join((folder / "NOTICE").read_text(encoding="utf-8").split())
+    source = re.fullmatch(r"(R package \w+), data sets? (.+)", card["source"])
+    assert source
+    for carrier in (source[1], *re.split(", | and ", source[2])):
+        assert re.search(rf"\b{carrier}\b", notice)
+    for table in tables_of(folder):
+        assert table.name in notice
+    assert "values were not" in notice
     prose = (folder / "card.md").read_text(encoding="utf-8")
     for heading in ("## Traps", "## References", "## Licence"):
         assert heading in prose
@@ -38,10 +78,29 @@ def test_dictionary(name: str) -> None:
     assert list(rows[0]) == ["column", "unit", "meaning"]
     assert all(row["meaning"] for row in rows)
     named = [row["column"] for row in rows]
-    tables = [path for path in folder.glob("*.csv") if path.name != "columns.csv"]
-    headers = {column for path in tables for column in path.read_text(encoding="utf-8").splitlines()[0].split(",")}
+    headers = {column for path in tables_of(folder) for column in pd.read_csv(path, nrows=0).columns}
     assert len(set(named)) == len(named)
     assert set(named) == headers
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_times_are_named_with_their_unit(name: str) -> None:
+    with (data_folder() / name / "columns.csv").open(encoding="utf-8", newline="") as lines:
+        units = {row["column"]: row["unit"] for row in csv.DictReader(lines)}
+    for column, unit in units.items():
+        ending = re.search(r"_(days|weeks|years|hours)$", column)
+        assert not ending or ending[1] == unit
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_tables_are_plain(name: str) -> None:
+    for path in tables_of(data_folder() / name):
+        raw = path.read_bytes()
+        assert b"\r" not in raw and raw.endswith(b"\n") and not raw.startswith(b"\xef\xbb\xbf")
+        table = pd.read_csv(path)
+        assert table.columns[0] == ("id" if name == "pbc" else "subject")
+        assert all(re.fullmatch(r"[a-z][a-z0-9_]*", column) for column in table.columns)
+        assert table.iloc[:, 0].notna().all()
 
 
 @pytest.mark.parametrize("name", SETS)
