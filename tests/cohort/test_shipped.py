@@ -38,6 +38,12 @@ LICENCES = {
 }
 """What the text of a licence says, so that it is the right one and whole."""
 
+UNITS = {
+    *("", "points", "letters", "lines", "days", "weeks", "years", "hours", "s", "mm", "cm", "kg", "kg/m²", "mg/kg"),
+    *("mg/L", "mg/dL", "g/dL", "µg/day", "U/L", "U/mL", "10³/µL", "cells/mm³", "log10 copies/mL"),
+}
+"""One spelling of each unit: a study declares it letter for letter."""
+
 
 def tables_of(folder: Path) -> list[Path]:
     """The tables of a data set, without its dictionary."""
@@ -77,6 +83,7 @@ def test_dictionary(name: str) -> None:
         rows = list(csv.DictReader(lines, strict=True))
     assert list(rows[0]) == ["column", "unit", "meaning"]
     assert all(row["meaning"] for row in rows)
+    assert {row["unit"] for row in rows} <= UNITS
     named = [row["column"] for row in rows]
     headers = {column for path in tables_of(folder) for column in pd.read_csv(path, nrows=0).columns}
     assert len(set(named)) == len(named)
