@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from dpm.cohort.roles import CovariateRole, EventRole, OutcomeRole, Roles
+from dpm.cohort.cleaning import LedgerLine, touched
+from dpm.cohort.outcome_role import OutcomeRole
+from dpm.cohort.roles import CovariateRole, Roles, TimeRole
 from dpm.cohort.table import Table
 from dpm.cohort.transforms import TRANSFORMS, TransformName
 from dpm.errors import CohortError
@@ -13,30 +15,13 @@ Codes = Int[np.ndarray, " row"]
 Values = Float[np.ndarray, " row"]
 
 
-def check_units(table: Table, roles: Roles, units: dict[str, str]) -> None:
-    """Refuse a role whose unit is not the one in the data dictionary.
-
-    Raises:
-        CohortError: the two differ.
-    """
-    for role, column, unit in roles.units:
-        known = units.get(column, "")
-        if known and known != unit:
-            raise CohortError(
-                f"{table.name}: {column}",
-                f"the unit {known!r} that its data dictionary gives",
-                f"{unit!r} declared in {role}",
-                f"dpm does not convert units: declare {known!r}, or convert the column and its dictionary first.",
-            )
-
-
 def check_present(table: Table, column: str, what: str, do: str) -> None:
     """Refuse an empty cell.
 
     Raises:
         CohortError: a cell is empty.
     """
-    table.refuse(column, table.text(column) == "", what, "an empty cell", do)
+    table.refuse(column, table.empty(column), what, "an empty cell", do)
 
 
 def check_bounds(table: Table, role: OutcomeRole, values: Values) -> None:
@@ -65,30 +50,75 @@ def check_domain(table: Table, column: str, transform: TransformName, values: Va
     table.refuse(column, wrong, f"{rule.domain} for transform = {transform!r}", do=do)
 
 
-def check_times(table: Table, roles: Roles, subject: Codes, time: Values) -> None:
-    """Refuse times that are missing, negative, repeated, out of order or do not start at 0 in each subject.
+def check_kind(table: Table, role: OutcomeRole, values: Values) -> None:
+    """Refuse a value that its kind of outcome cannot have.
+
+    Raises:
+        CohortError: there is such a value.
+    """
+    whole = np.isnan(values) | (values == np.round(values))
+    if role.kind in ("integer", "count"):
+        expected = "whole numbers from 0 upwards" if role.kind == "count" else f"whole {role.unit}"
+        do = 'Correct the value; for a continuous score declare kind = "bounded".' if role.kind == "integer" else ""
+        table.refuse(role.column, ~whole | ((values < 0) & (role.kind == "count")), expected, do=do)
+    if role.kind == "binary":
+        table.refuse(role.column, ~np.isnan(values) & (values != 0) & (values != 1), "0 or 1")
+
+
+def check_one_row(table: Table, subject: str, code: Codes) -> None:
+    """Refuse a second row of a subject in a table without times.
+
+    Raises:
+        CohortError: there is one.
+    """
+    do = "Declare the time of a visit in the roles, or keep one row of each."
+    table.refuse(subject, np.asarray(pd.Series(code).duplicated()), "one row per subject, without a time", do=do)
+
+
+def check_times(
+    table: Table, subject_column: str, role: TimeRole, subject: Codes, time: Values, *, from_zero: bool
+) -> None:
+    """Refuse times that are missing, repeated or out of order in a subject, and those that do not count from 0.
+
+    Args:
+        table, subject_column, role: what is read.
+        subject, time: code and time of each row, in the unit of the role.
+        from_zero: time zero is the origin of the role, and not a visit that an index rule finds.
 
     Raises:
         CohortError: there is such a time.
     """
-    column = roles.time.column
+    column = role.column
     table.refuse(column, np.isnan(time), "a time at every visit", "an empty cell", "Fill it in or drop the row.")
-    do = "Drop the rows before baseline, or set origin in the time role to the column's value at baseline."
-    table.refuse(column, time < 0, f"{roles.time.unit} since baseline, from 0 upwards", do=do)
-    visits = pd.DataFrame({"subject": subject, "time": time})
-    twice = visits.duplicated().to_numpy()
+    if from_zero:
+        do = "Drop the rows before baseline, or set origin in the time role to the column's value at baseline."
+        table.refuse(column, time < 0, f"{role.unit} since baseline, from 0 upwards", do=do)
+    order = np.lexsort((time, subject))
+    same = (np.diff(subject[order]) == 0) & (np.diff(time[order]) == 0)
+    twice = np.zeros(len(time), dtype=bool)
+    twice[order[1:][same]] = True
     do = "Keep one row per subject and visit: merge or average the rows."
-    table.refuse(
-        column, twice, "one row per subject and visit", f"{_of(table, roles, twice)}a second row at time {{}}", do
-    )
-    back = visits.groupby("subject")["time"].diff().lt(0).to_numpy()
-    do = f"Sort the rows by {roles.subject} and {column}."
-    got = f"{_of(table, roles, back)}time {{}} after a later one"
+    got = f"{_of(table, subject_column, twice)}a second row at time {{}}"
+    table.refuse(column, twice, "one row per subject and visit", got, do)
+    back = _steps_back(subject, time)
+    do = f"Sort the rows by {subject_column} and {column}."
+    got = f"{_of(table, subject_column, back)}time {{}} after a later one"
     table.refuse(column, back, "visits in time order within a subject", got, do)
-    first = visits.groupby("subject")["time"].transform("min").to_numpy() > 0
-    do = "Drop their rows, or shift their times so that 0 is baseline."
-    got = f"{_of(table, roles, first)}a first visit at {{}}"
-    _refuse_subjects(table, column, first, subject, "a visit at time 0 for every subject", got, do)
+    if from_zero:
+        earliest = np.full(int(subject.max(initial=-1)) + 1, np.inf)
+        np.minimum.at(earliest, subject, time)
+        first = earliest[subject] > 0
+        do = "Drop their rows, or shift their times so that 0 is baseline."
+        got = f"{_of(table, subject_column, first)}a first visit at {{}}"
+        refuse_subjects(table, column, first, subject, "a visit at time 0 for every subject", got, do)
+
+
+def _steps_back(subject: Codes, time: Values) -> Bool[np.ndarray, " row"]:
+    """Rows that come after a later row of the same subject."""
+    order = np.argsort(subject, kind="stable")
+    back = np.zeros(len(time), dtype=bool)
+    back[order[1:]] = (np.diff(subject[order]) == 0) & (np.diff(time[order]) < 0)
+    return back
 
 
 def check_measured(table: Table, roles: Roles, subject: Codes, measured: Bool[np.ndarray, " row"]) -> None:
@@ -97,10 +127,10 @@ def check_measured(table: Table, roles: Roles, subject: Codes, measured: Bool[np
     Raises:
         CohortError: there is such a subject.
     """
-    bare = ~pd.Series(measured).groupby(subject).transform("any").to_numpy()
+    bare = ~np.bincount(subject, weights=measured).astype(bool)[subject]
     names = ", ".join(role.column for role in roles.outcomes.values())
-    got = f"{_of(table, roles, bare)}none at any of its visits"
-    _refuse_subjects(
+    got = f"{_of(table, roles.subject, bare)}none at any of its visits"
+    refuse_subjects(
         table,
         roles.subject,
         bare,
@@ -111,44 +141,58 @@ def check_measured(table: Table, roles: Roles, subject: Codes, measured: Bool[np
     )
 
 
-def check_constant(table: Table, roles: Roles, column: str, subject: Codes, what: str) -> None:
+def check_constant(table: Table, subject_column: str, column: str, subject: Codes, what: str) -> None:
     """Refuse a column that changes within a subject, such as the arm.
 
     Raises:
         CohortError: it changes.
     """
-    codes, _ = pd.factorize(table.text(column))
-    first = pd.Series(codes).groupby(subject).transform("first").to_numpy()
-    changed = codes != first
-    got = f"{_of(table, roles, changed)}{{}}, unlike its first row,"
+    codes, _ = table.columns[column].factorize()
+    first = np.full(int(subject.max(initial=-1)) + 1, -1, dtype=np.int64)
+    first[subject[::-1]] = codes[::-1]
+    changed = codes != first[subject]
+    got = f"{_of(table, subject_column, changed)}{{}}, unlike its first row,"
     do = f"Give {what} in every row of a subject, the same in each."
-    _refuse_subjects(table, column, changed, subject, f"one value per subject ({what})", got, do)
+    refuse_subjects(table, column, changed, subject, f"one value per subject ({what})", got, do)
 
 
-def check_events(table: Table, roles: Roles, role: EventRole, subject: Codes, visit: Values, time: Values) -> None:
-    """Refuse an event that is unknown, changes within a subject, or comes before a visit.
+def visits_after_the_end(
+    table: Table, roles: Roles, visits: pd.DataFrame, events: pd.DataFrame, subject: Codes
+) -> tuple[pd.DataFrame, tuple[LedgerLine, ...]]:
+    """The visits up to the end of each subject's follow-up, and what was dropped.
 
     Args:
-        table, roles, role: what is read.
+        table, roles: what is read.
+        visits: a row per row of `table`.
+        events: of every process.
         subject: code of the subject of each row.
-        visit, time: of the visit and of the event [years].
 
     Raises:
-        CohortError: there is such an event.
+        CohortError: there is a later visit, and the role does not say to drop it.
     """
-    check_present(table, role.column, "an event in every row", f"Write {role.censored!r} where there was none.")
-    known = np.isin(table.text(role.column).astype(str), [role.censored, *role.types])
-    expected = f"one of: {', '.join((role.censored, *role.types))}"
-    table.refuse(role.column, ~known, expected, do="Correct the cell, or declare the event in types.")
-    check_present(table, role.time, "the time of the event or of the end of follow-up", "Fill it in in every row.")
-    check_constant(table, roles, role.column, subject, "the event")
-    check_constant(table, roles, role.time, subject, "the time of the event")
-    do = "Correct the time; an event on the day of entry has no follow-up: drop the subject's rows."
-    _refuse_subjects(table, role.time, time <= 0, subject, "an event or end of follow-up after entry", "{}", do)
-    late = visit > time + 1e-9
-    got = f"{_of(table, roles, late)}a visit after {{}} {role.unit}"
-    do = "Correct the time of the visit or of the event, or drop the visit."
-    _refuse_subjects(table, role.time, late, subject, "every visit up to the event or the end of follow-up", got, do)
+    if roles.terminal is None:
+        return visits, ()
+    role = roles.events[roles.terminal]
+    ends = events[events["process"] == roles.terminal].set_index("subject")["until"]
+    late = (visits["time"].to_numpy() > visits["subject"].map(ends).to_numpy(dtype=float) + 1e-9).astype(bool)
+    if not late.any():
+        return visits, ()
+    column = roles.time.column if roles.time else roles.subject
+    if role.visits_after == "refuse":
+        got = f"{_of(table, roles.subject, late)}a visit at {{}} after it"
+        do = (
+            "Correct the time of the visit or of the event, drop the visit by a rule, or declare "
+            f'visits_after = "drop" in events.{roles.terminal}.'
+        )
+        refuse_subjects(table, column, late, subject, "every visit up to the event or the end of follow-up", got, do)
+    line = LedgerLine(
+        kind="exclude rows",
+        rule=f"visits after the end of follow-up ({roles.terminal})",
+        reason="declared in the roles",
+        rows=touched(table, late),
+        subjects=len(np.unique(subject[late])),
+    )
+    return visits[~late], (line,)
 
 
 def check_level(table: Table, name: str, role: CovariateRole) -> None:
@@ -157,11 +201,12 @@ def check_level(table: Table, name: str, role: CovariateRole) -> None:
     Raises:
         CohortError: there is such a level.
     """
-    levels = sorted(set(table.text(role.column)) - {""})
+    codes, texts = table.codes(role.column)
+    levels = sorted(set(texts) - {""})
     listed = ", ".join(levels[:20])
     if role.levels:
-        odd = ~np.isin(table.text(role.column).astype(str), ["", *role.levels])
-        table.refuse(role.column, odd, f"one of the declared levels: {', '.join(role.levels)}")
+        odd = np.array([text not in ("", *role.levels) for text in texts], dtype=bool)
+        table.refuse(role.column, odd[codes], f"one of the declared levels: {', '.join(role.levels)}")
     elif role.level not in levels:
         do = "Name one of these, or list all the levels there may be in levels."
         raise CohortError(
@@ -169,36 +214,48 @@ def check_level(table: Table, name: str, role: CovariateRole) -> None:
         )
 
 
-def check_baseline(table: Table, column: str, what: str, baseline: Int[np.ndarray, " subject"]) -> None:
-    """Refuse a baseline variable with empty cells at time 0.
+def check_baseline(
+    table: Table, column: str, what: str, baseline: Int[np.ndarray, " subject"], *, keep: bool = False
+) -> None:
+    """Refuse a baseline variable that is empty everywhere, or at the baseline of some subjects unless these are kept.
 
     Raises:
-        CohortError: it is empty everywhere, or in some subjects.
+        CohortError: it is.
     """
-    text = table.text(column)
-    if not (text != "").any():
+    empty = table.empty(column)
+    if empty.all():
         raise CohortError(
-            f"{table.name}: {column}", f"values of {what}", f"an empty column ({len(text):,} rows)", f"Drop {what}."
+            f"{table.name}: {column}", f"values of {what}", f"an empty column ({len(empty):,} rows)", f"Drop {what}."
         )
-    missing = text[baseline] == ""
-    if missing.any():
-        row = table.row[baseline[int(np.argmax(missing))]]
+    missing = empty[baseline]
+    if missing.any() and not keep:
+        file, line = table.place(column, int(baseline[int(np.argmax(missing))]))
+        keeping = ', or set missing = "keep" in its role' if what.startswith("covariates.") else ""
         raise CohortError(
-            f"{table.name}: {column}",
+            f"{file}: {column}",
             f"a value at baseline for every subject ({what})",
-            f"an empty cell in row {row} ({int(missing.sum()):,} of {len(baseline):,} subjects)",
-            f"Drop {what} from the roles, or these subjects from the table; missing baseline values are not modelled.",
+            f"an empty cell in row {line} ({int(missing.sum()):,} of {len(baseline):,} subjects)",
+            f"Drop {what} from the roles, or these subjects from the table{keeping}; missing baseline values are not "
+            "modelled.",
         )
 
 
-def _refuse_subjects(
+def refuse_subjects(
     table: Table, column: str, wrong: Bool[np.ndarray, " row"], subject: Codes, expected: str, got: str, do: str
 ) -> None:
+    """Refuse rows, and say how many subjects they concern.
+
+    Raises:
+        CohortError: there is such a row.
+    """
     if wrong.any():
         n, of = len(np.unique(subject[wrong])), len(np.unique(subject))
         table.refuse(column, wrong, expected, got, f"This concerns {n:,} of {of:,} subjects. {do}")
 
 
-def _of(table: Table, roles: Roles, wrong: Bool[np.ndarray, " row"]) -> str:
+def _of(table: Table, subject_column: str, wrong: Bool[np.ndarray, " row"]) -> str:
     """Names the first subject that is wrong."""
-    return f"subject {table.text(roles.subject)[int(np.argmax(wrong))]}: " if wrong.any() else ""
+    if not wrong.any():
+        return ""
+    first = table.columns[subject_column].take(np.array([int(np.argmax(wrong))]))
+    return f"subject {first.text()[0]}: "

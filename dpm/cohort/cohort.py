@@ -7,28 +7,16 @@ import numpy as np
 import pandas as pd
 from jax import numpy as jnp
 
+from dpm.cohort.cleaning import LedgerLine
 from dpm.cohort.encodings import Encodings
+from dpm.cohort.event_role import CENSORED
 from dpm.cohort.flow import FlowStep, count_step
 from dpm.cohort.records import Records
 from dpm.cohort.roles import Roles
+from dpm.cohort.table import Source
 from dpm.cohort.visits import VisitRule
 from dpm.errors import CohortError
-from dpm.types import Bool, Float, Int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Where a cohort was read from.
-
-    Attributes:
-        file: its name without the folder, or "table" for a data frame.
-        sha256: of the bytes of the file, or of the data frame written as CSV.
-        rows: how many were read, without the header.
-    """
-
-    file: str
-    sha256: str
-    rows: int
+from dpm.types import Array, Bool, Int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,27 +28,35 @@ class Cohort:
     Attributes:
         subjects: index `subject` (text); `arm` where there is one, covariates under the names dpm uses
             (transformed, not standardised), groups and subgroups as ordered categories of text.
-        visits: `subject`, `time` [years since baseline], one column per outcome on its transformed scale
-            (NaN where not measured) and `row`, the line in the file; in time order within a subject.
-        events: `subject`, `event`, `time` [years], a row per subject; no rows where events are not followed.
+        visits: `subject`, `time` [years since time zero], one column per outcome on its transformed scale
+            (NaN where not measured), `file` and `row`, the line in it; in time order within a subject. Beside an
+            outcome, where its role declares them: `<outcome>_censored` (below, above or interval; the value is then
+            the limit), `<outcome>_until` (upper end of an interval), `<outcome>_reason` (why it is missing, or why it
+            has to be what it is). `mode` and `occasion` where there are such roles.
+        history: the same of visits before time zero, where an index rule moved it; never seen by a model.
+        events: `subject`, `process`, `event` (a declared type, or `censored`), `entry` (from when the subject was
+            observed), `time`, `until` (later than `time` where the event is only known to lie between) [years],
+            `file`, `row`; a row per subject and process, more where events recur.
         roles: how the columns were read.
-        source: the file.
+        sources: the files.
         flow: the attrition so far.
+        ledger: every change made on the way from the files.
     """
 
     subjects: pd.DataFrame
     visits: pd.DataFrame
+    history: pd.DataFrame
     events: pd.DataFrame
     roles: Roles
-    source: Source
+    sources: tuple[Source, ...]
     flow: tuple[FlowStep, ...] = ()
+    ledger: tuple[LedgerLine, ...] = ()
 
     def __repr__(self) -> str:
         arms = ", ".join(f"{arm} {n}" for arm, n in self.arms.items())
-        outcomes = ", ".join(self.roles.outcomes)
-        return (
-            f"Cohort({self.source.file}: {self.n_subjects:,} subjects ({arms}), {self.n_visits:,} visits; {outcomes})"
-        )
+        outcomes = ", ".join((*self.roles.outcomes, *self.roles.events))
+        files = ", ".join(source.file for source in self.sources)
+        return f"Cohort({files}: {self.n_subjects:,} subjects ({arms}), {self.n_visits:,} visits; {outcomes})"
 
     @property
     def n_subjects(self) -> int:
@@ -74,6 +70,11 @@ class Cohort:
     def arms(self) -> pd.Series:
         """Subjects per arm; one entry "all" without arms."""
         return _arm_of(self).value_counts(sort=False).sort_index()
+
+    @property
+    def ends(self) -> pd.DataFrame:
+        """How follow-up ended: the rows of the terminal process; none where there is no such process."""
+        return self.events[self.events["process"] == self.roles.terminal].reset_index(drop=True)
 
     @property
     def position(self) -> Int[np.ndarray, " row"]:
@@ -121,9 +122,10 @@ class Cohort:
         Raises:
             CohortError: events are not followed in this cohort.
         """
-        if self.roles.events is None:
-            raise CohortError("terminal_visits", "a cohort with events", "none", "Declare [events] in the roles.")
-        return rule.terminal(self.visits, self.events, self.roles.events.censored)
+        if self.roles.terminal is None:
+            do = "Declare one with terminal = true in the roles' events."
+            raise CohortError("terminal_visits", "a cohort with a terminal process", "none", do)
+        return rule.terminal(self.visits, self.ends, CENSORED)
 
     def drop_visits(self, mask: pd.Series, reason: str) -> "Cohort":
         """All visits but those where `mask` is true; `reason` goes into the attrition table.
@@ -151,18 +153,32 @@ class Cohort:
         shape = (int(visit.max(initial=0)) + 1, self.n_subjects)
         measured = {name: self.visits[name].to_numpy(dtype=np.float64) for name in self.roles.outcomes}
 
-        def pad(values: Float[np.ndarray, " row"] | Bool[np.ndarray, " row"]) -> np.ndarray:
+        def pad(values: np.ndarray) -> Array:
             out = np.zeros(shape, dtype=values.dtype)
             out[visit, subject] = values
-            return out
+            return jnp.asarray(out)
 
         return Records(
-            time=jnp.asarray(pad(self.visits["time"].to_numpy(dtype=np.float64))),
-            values={name: jnp.asarray(pad(np.nan_to_num(values))) for name, values in measured.items()},
-            observed={name: jnp.asarray(pad(~np.isnan(values))) for name, values in measured.items()},
+            time=pad(self.visits["time"].to_numpy(dtype=np.float64)),
+            values={name: pad(np.nan_to_num(values)) for name, values in measured.items()},
+            observed={name: pad(~np.isnan(values)) for name, values in measured.items()},
             covariates={name: jnp.asarray(values) for name, values in encodings.covariates(self).items()},
             groups={name: jnp.asarray(values) for name, values in encodings.groups(self).items()},
+            censored={name: pad(codes) for name in measured if (codes := self._censoring(name)) is not None},
+            until={
+                name: pad(np.nan_to_num(self.visits[f"{name}_until"].to_numpy(dtype=np.float64)))
+                for name in measured
+                if f"{name}_until" in self.visits
+            },
         )
+
+    def _censoring(self, name: str) -> np.ndarray | None:
+        """The position in `CENSORINGS` of each value; None where no value of this cohort is censored."""
+        column = f"{name}_censored"
+        if column not in self.visits:
+            return None
+        codes = self.visits[column].cat.codes.to_numpy().astype(np.int8)
+        return codes if codes.any() else None
 
     def _member(self, ids: Iterable[object], verb: str) -> Bool[np.ndarray, " subject"]:
         wanted = pd.Index([str(i) for i in ([ids] if isinstance(ids, str) else ids)], dtype="str")
@@ -210,6 +226,7 @@ def _keep(cohort: Cohort, keep: Bool[np.ndarray, " subject"], step: str, reason:
         cohort,
         subjects=subjects,
         visits=cohort.visits[cohort.visits["subject"].isin(subjects.index)].reset_index(drop=True),
+        history=cohort.history[cohort.history["subject"].isin(subjects.index)].reset_index(drop=True),
         events=cohort.events[cohort.events["subject"].isin(subjects.index)].reset_index(drop=True),
     )
     return _with_step(cohort, smaller, step, reason)

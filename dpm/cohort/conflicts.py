@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 from dpm.errors import CohortError
 
-VISIT_COLUMNS = frozenset({"subject", "time", "row"})
-SUBJECT_COLUMNS = frozenset({"subject", "arm"})
+VISIT_COLUMNS = frozenset({"subject", "time", "file", "row", "mode", "occasion"})
+SUBJECT_COLUMNS = frozenset({"subject", "arm", "person"})
+SUFFIXES = ("_censored", "_until", "_reason")
+"""Of the columns beside an outcome in the table of visits."""
 
 
 def refuse_columns_twice(uses: Sequence[tuple[str, str, bool]]) -> None:
@@ -60,6 +62,11 @@ def refuse_names_twice(outcomes: Sequence[str], covariates: Sequence[str], group
     for name in VISIT_COLUMNS.intersection(outcomes):
         do = "Choose another name."
         raise CohortError(f"roles: outcomes.{name}", "a name dpm does not use itself", repr(name), do)
+    for name in outcomes:
+        ending = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
+        if ending:
+            do = "Choose another name; dpm keeps columns of these endings beside an outcome."
+            raise CohortError(f"roles: outcomes.{name}", f"a name that does not end in {ending}", repr(name), do)
     for name in SUBJECT_COLUMNS.intersection(groupings):
         do = "Rename the column; tables by arm are made without it."
         raise CohortError("roles: subgroups", "columns other than the arm or the subject", repr(name), do)
@@ -69,7 +76,7 @@ def refuse_names_twice(outcomes: Sequence[str], covariates: Sequence[str], group
         raise CohortError(f"roles: covariates.{name}", "a name of its own", got, do)
 
 
-def refuse_half_an_origin(origin: float, event_time: str) -> None:
+def refuse_half_an_origin(origin: float, event: str, time: str) -> None:
     """Refuse an origin of visit times without one of event times, which may or may not count from baseline.
 
     Raises:
@@ -77,5 +84,5 @@ def refuse_half_an_origin(origin: float, event_time: str) -> None:
     """
     if origin:
         expected = f"an origin, because the time role has one ({origin:g})"
-        do = f"Set origin to the value of {event_time} at baseline; 0 if it counts from baseline."
-        raise CohortError("roles: events", expected, "none", do)
+        do = f"Set origin to the value of {time} at baseline; 0 if it counts from baseline."
+        raise CohortError(f"roles: events.{event}", expected, "none", do)

@@ -65,6 +65,7 @@ class Encodings:
         """
         _require(cohort, tuple(self.centre), "covariates")
         _require_meaning(cohort, self.meaning)
+        _refuse_missing(cohort, tuple(self.centre))
         return {
             name: (cohort.subjects[name].to_numpy(dtype=np.float64) - centre) / self.scale[name]
             for name, centre in self.centre.items()
@@ -101,7 +102,7 @@ class Encodings:
 def _centre_scale(values: pd.Series, standardise: bool) -> tuple[float, float]:
     if not standardise:
         return 0.0, 1.0
-    x = values.to_numpy(dtype=np.float64)
+    x = values.dropna().to_numpy(dtype=np.float64)
     if np.ptp(x) == 0:
         raise CohortError(
             f"covariates.{values.name}",
@@ -114,6 +115,15 @@ def _centre_scale(values: pd.Series, standardise: bool) -> tuple[float, float]:
 
 def _meaning(role: CovariateRole) -> str:
     return f"{role.transform} [{role.unit}]" if role.level is None else "indicator"
+
+
+def _refuse_missing(cohort: Baseline, names: tuple[str, ...]) -> None:
+    for name in names:
+        gone = cohort.subjects[name].isna()
+        if gone.any():
+            got = f"none in {int(gone.sum()):,} of {len(gone):,} subjects (first: {gone.idxmax()})"
+            do = "Drop the covariate or these subjects; missing baseline values are not modelled."
+            raise CohortError(f"covariates.{name}", "a value for every subject that a model sees", got, do)
 
 
 def _require_meaning(cohort: Baseline, meaning: dict[str, str]) -> None:

@@ -1,129 +1,278 @@
-"""`read_cohort`: raw table in, checked cohort out, or a refusal."""
+"""`read_cohort`: raw tables in, checked cohort out, or a refusal."""
 
-import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from dpm.cohort import checks
-from dpm.cohort.cohort import Cohort, Source, counts_by_arm
-from dpm.cohort.flow import count_step
+from dpm.cohort.cleaning import CleaningRule, LedgerLine, clean, touched
+from dpm.cohort.cohort import Cohort, counts_by_arm
+from dpm.cohort.condition import Condition
+from dpm.cohort.flow import FlowStep, count_step
+from dpm.cohort.follow_up import Who, follow, nothing_followed
+from dpm.cohort.index_date import Aligned, IndexRule, align
 from dpm.cohort.levels import in_order
-from dpm.cohort.roles import PER_YEAR, CovariateRole, Roles, parse_roles
-from dpm.cohort.table import Table, read_table
+from dpm.cohort.measurement import measure
+from dpm.cohort.role import PER_YEAR
+from dpm.cohort.roles import CovariateRole, Roles, parse_roles
+from dpm.cohort.sources import Readable, SourceFile, Tables, assemble
+from dpm.cohort.table import Table
 from dpm.cohort.transforms import TRANSFORMS
-from dpm.types import Float, Int
+from dpm.cohort.units import convert
+from dpm.errors import CohortError
+from dpm.types import Float, Int, Key
 
 
 def read_cohort(
-    source: str | Path | pd.DataFrame, roles: Roles | dict[str, object], *, units: Mapping[str, str] | None = None
+    source: Readable | Mapping[str, Readable | SourceFile] | Tables,
+    roles: Roles | dict[str, object],
+    *,
+    subjects: Readable | None = None,
+    events: Readable | None = None,
+    units: Mapping[str, str] | None = None,
+    rules: Sequence[CleaningRule | dict[str, object]] = (),
+    index: IndexRule | None = None,
+    key: Key | None = None,
 ) -> Cohort:
     """Read a table with one row per subject and visit, check it once, and align it.
 
-    Rows are counted as lines of the file: the header is row 1. The baseline value of a covariate,
-    group or subgroup is the one at the subject's visit at time 0.
+    Rows are counted as lines of the file: the header is row 1. The baseline value of a covariate, group or subgroup
+    is the one at the subject's visit at time 0.
 
     Args:
-        source: a CSV file (UTF-8, comma-separated, one header row, empty = missing), `"data:<set>/<file>"`
-            for a table shipped with dpm, or a data frame.
+        source: a file (.csv, .parquet, .xpt), `"data:<set>/<file>"` for a table shipped with dpm, or a data frame;
+            several by name, to be stacked with the name as the study; or the tables that `read_adam` and
+            `read_nonmem` give.
         roles: which column is what.
-        units: unit by column, to hold the declared units against; by default what `columns.csv`
-            beside the file says (columns `column`, `unit`).
+        subjects: a table with one row per subject, whose columns are joined to the visits.
+        events: a table with one row per event, where events do not stand beside each visit.
+        units: unit by column of the data, where it is not the declared one; by default what `columns.csv`
+            beside a file says (columns `column`, `unit`). A column in another unit is converted.
+        rules: changes to the raw table, in order; each is written into the ledger.
+        index: which visit is time zero; by default the one at the origin, which every subject has to have.
+        key: for an index visit drawn at random.
 
     Raises:
-        CohortError: the table cannot be used as it is; nothing is read by half.
+        CohortError: the tables cannot be used as they are; nothing is read by half.
     """
     roles = parse_roles(roles)
-    table = read_table(source)
-    table.require(roles.columns)
-    checks.check_units(table, roles, dict(units) if units is not None else _dictionary(table))
-    checks.check_present(table, roles.subject, "a subject in every row", "Fill it in or drop the row.")
-    subject, ids = pd.factorize(table.text(roles.subject))
-    raw_time = table.number(roles.time.column) - roles.time.origin
-    checks.check_times(table, roles, subject, raw_time)
-    time = raw_time / PER_YEAR[roles.time.unit]
-    visits = _visits(table, roles, subject, time)
+    tables = source if isinstance(source, Tables) else assemble(source, roles, subjects=subjects, events=events)
+    tables, ledger = _prepared(tables, roles, _rules(rules), units)
+    aligned = _aligned(tables.visits, roles, index, key)
+    if tables.events is not None:
+        _refuse_clones(index)
+    return _cohort(tables, roles, aligned, ledger, index)
+
+
+def _rules(rules: Sequence[CleaningRule | dict[str, object]]) -> tuple[CleaningRule, ...]:
+    try:
+        return tuple(rule if isinstance(rule, CleaningRule) else CleaningRule.model_validate(rule) for rule in rules)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = "rules: " + ".".join(str(part) for part in first["loc"])
+        keys = f"Keys: {', '.join(CleaningRule.model_fields)}."
+        raise CohortError(where, first["msg"].removeprefix("Value error, "), repr(first["input"]), keys) from None
+
+
+def _refuse_clones(index: IndexRule | None) -> None:
+    if index is not None and index.time_zero == "all":
+        got = 'time_zero = "all" with a table of events of its own'
+        raise CohortError(
+            "index date", "events beside each visit, to be cloned with it", got, "Join them to the visits."
+        )
+
+
+def _prepared(
+    tables: Tables, roles: Roles, rules: tuple[CleaningRule, ...], units: Mapping[str, str] | None
+) -> tuple[Tables, tuple[LedgerLine, ...]]:
+    """Cleaned, complete, and in the declared units."""
+    ledger: tuple[LedgerLine, ...] = tables.ledger
+    visits, lines = clean(tables.visits, [rule for rule in rules if rule.table != "events"], roles.subject)
+    ledger += lines
+    events = tables.events
+    about_events = [rule for rule in rules if rule.table == "events"]
+    if events is not None:
+        events, lines = clean(events, about_events, roles.subject)
+        ledger += lines
+    elif about_events:
+        raise CohortError("rules", "a table of events", "none", 'Leave table = "events" out.')
+    elsewhere = {column for _, column, _ in roles.event_uses()} if events is not None else set()
+    visits.require(tuple(column for column in roles.columns if column not in elsewhere))
+    checks.check_present(visits, roles.subject, "a subject in every row", "Fill it in or drop the row.")
+    uses = tuple(roles.units)
+    visits, lines = convert(visits, uses, visits.units if units is None else units, roles.subject)
+    ledger += lines
+    if events is not None:
+        events.require((roles.subject, *elsewhere))
+        events, lines = convert(events, uses, events.units if units is None else units, roles.subject)
+        ledger += lines
+    return replace(tables, visits=visits, events=events), ledger
+
+
+def _aligned(table: Table, roles: Roles, index: IndexRule | None, key: Key | None) -> Aligned:
+    code, ids = table.codes(roles.subject)
+    named = pd.Index(ids, dtype="str", name="subject")
+    if roles.time is None:
+        raw = np.zeros(len(table))
+        checks.check_one_row(table, roles.subject, code)
+    else:
+        raw = table.number(roles.time.column) - roles.time.origin
+        checks.check_times(table, roles.subject, roles.time, code, raw, from_zero=index is None)
+    time = raw / (PER_YEAR[roles.time.unit] if roles.time else 1.0)
+    if index is not None:
+        return align(table, roles, code, named, time, index, key)
     # In time order a subject's first row is its visit at time 0, so these rows are in the order of the codes.
-    baseline = np.flatnonzero(time == 0)
-    index = pd.Index(ids, dtype="str", name="subject")
-    cohort = Cohort(
-        subjects=_subjects(table, roles, subject, baseline).set_index(index),
-        visits=visits.assign(subject=index.take(subject))[["subject", "time", *roles.outcomes, "row"]],
-        events=_events(table, roles, subject, time, baseline).assign(subject=index if roles.events else index[:0])[
-            ["subject", "event", "time"]
-        ],
-        roles=roles,
-        source=Source(file=table.path.name if table.path else table.name, sha256=table.sha256, rows=len(table)),
+    zero = np.zeros(len(named))
+    return Aligned(
+        table=table, code=code, ids=named, person=named, time=time, baseline=np.flatnonzero(time == 0), shift=zero
     )
-    counts = counts_by_arm(cohort)
-    return replace(cohort, flow=count_step("1 read", "", counts, counts))
 
 
-def _dictionary(table: Table) -> dict[str, str]:
-    """Units in the dictionary beside a file; none where there is none of this form."""
-    path = table.path.with_name("columns.csv") if table.path else None
-    if path is None or not path.is_file():
-        return {}
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        return {row.get("column") or "": (row.get("unit") or "").strip() for row in csv.DictReader(lines)}
+def _cohort(
+    tables: Tables, roles: Roles, aligned: Aligned, ledger: tuple[LedgerLine, ...], index: IndexRule | None
+) -> Cohort:
+    table, code = aligned.table, aligned.code
+    visits, lines = _visits(table, roles, aligned)
+    ledger += lines
+    subjects, lines = _subjects(table, roles, aligned, index.carry if index else 0.0)
+    ledger += lines
+    if index is not None and index.time_zero == "all":
+        subjects.insert(0, "person", pd.Series(aligned.person.to_numpy(), dtype="str"))
+    events = _events(tables, roles, aligned)
+    visits, dropped = checks.visits_after_the_end(table, roles, visits, events, code)
+    ledger += dropped
+    started = visits["time"] >= 0
+    cohort = Cohort(
+        subjects=subjects.set_index(aligned.ids),
+        visits=visits[started].reset_index(drop=True),
+        history=visits[~started].reset_index(drop=True),
+        events=events,
+        roles=roles,
+        sources=(*tables.visits.sources, *(tables.events.sources if tables.events else ())),
+        ledger=ledger,
+    )
+    return replace(cohort, flow=_flow(cohort, tables, roles, aligned))
 
 
-def _visits(
-    table: Table, roles: Roles, subject: Int[np.ndarray, " row"], time: Float[np.ndarray, " row"]
-) -> pd.DataFrame:
-    visits = {"time": time}
+def _flow(cohort: Cohort, tables: Tables, roles: Roles, aligned: Aligned) -> tuple[FlowStep, ...]:
+    if not aligned.flow:
+        counts = counts_by_arm(cohort)
+        return count_step("1 read", "", counts, counts)
+    table = tables.visits
+    arm = table.text(roles.arm) if roles.arm else np.full(len(table), "all", dtype=object)
+    frame = pd.DataFrame({"code": table.codes(roles.subject)[0], "arm": arm})
+    counts = frame.groupby("arm")["code"].nunique(), frame["arm"].value_counts().sort_index()
+    return (*count_step("1 read", "", counts, counts), *aligned.flow)
+
+
+def _visits(table: Table, roles: Roles, aligned: Aligned) -> tuple[pd.DataFrame, tuple[LedgerLine, ...]]:
+    columns: dict[str, object] = {"subject": aligned.ids.take(aligned.code), "time": aligned.time}
     measured = np.zeros(len(table), dtype=bool)
+    ledger: tuple[LedgerLine, ...] = ()
     for name, role in roles.outcomes.items():
-        values = table.number(role.column)
-        checks.check_bounds(table, role, values)
-        measured |= ~np.isnan(values)
-        visits[name] = TRANSFORMS[role.transform].forward(values)
-    checks.check_measured(table, roles, subject, measured)
-    return pd.DataFrame(visits).assign(row=table.row)
+        outcome = measure(table, name, role, aligned.code)
+        columns |= outcome.columns
+        measured |= outcome.measured
+        ledger += outcome.ledger
+    if roles.outcomes:
+        checks.check_measured(table, roles, aligned.code, measured)
+    for key in ("mode", "occasion"):
+        column = getattr(roles, key)
+        if column is not None:
+            columns[key] = pd.Categorical(table.text(column))
+    columns["file"] = pd.Categorical(np.array(table.origin.files, dtype=object)[table.origin.file])
+    columns["row"] = table.origin.line
+    return pd.DataFrame(columns), ledger
 
 
 def _subjects(
-    table: Table, roles: Roles, subject: Int[np.ndarray, " row"], baseline: Int[np.ndarray, " subject"]
-) -> pd.DataFrame:
-    subjects = pd.DataFrame(index=range(len(baseline)))
+    table: Table, roles: Roles, aligned: Aligned, carry: float
+) -> tuple[pd.DataFrame, tuple[LedgerLine, ...]]:
+    subjects = pd.DataFrame(index=range(len(aligned.ids)))
+    ledger: list[LedgerLine] = []
     if roles.arm:
         checks.check_present(table, roles.arm, "an arm in every row", "Fill it in, or drop the arm from the roles.")
-        checks.check_constant(table, roles, roles.arm, subject, "the arm")
-        subjects["arm"] = pd.Series(table.text(roles.arm)[baseline], dtype="str")
+        checks.check_constant(table, roles.subject, roles.arm, aligned.code, "the arm")
+        subjects["arm"] = pd.Series(table.text(roles.arm)[aligned.baseline], dtype="str")
     for name, role in roles.covariates.items():
-        subjects[name] = _covariate(table, name, role, baseline)
-    for column in roles.groupings:
-        checks.check_baseline(table, column, f"the grouping {column}", baseline)
-        text = table.text(column)[baseline]
-        subjects[column] = pd.Categorical(text, categories=in_order(text), ordered=True)
-    return subjects
+        rows = _carried(table, role.column, aligned, carry, ledger)
+        subjects[name] = _covariate(table, name, role, rows)
+    for name, column in roles.labels.items():
+        rows = _carried(table, column, aligned, carry, ledger)
+        checks.check_baseline(table, column, f"the grouping {name}", rows)
+        text = table.text(column)[rows]
+        subjects[name] = pd.Categorical(text, categories=in_order(text), ordered=True)
+    return subjects, tuple(ledger)
+
+
+def _carried(
+    table: Table, column: str, aligned: Aligned, carry: float, ledger: list[LedgerLine]
+) -> Int[np.ndarray, " subject"]:
+    """Per subject, the row whose value is the baseline one: at time zero, or the last one up to `carry` before."""
+    empty = table.empty(column)
+    gone = empty[aligned.baseline]
+    if not carry or not gone.any():
+        return aligned.baseline
+    near = ~empty & (aligned.time <= 0) & (aligned.time >= -carry)
+    last = np.full(len(aligned.ids), -1, dtype=np.int64)
+    order = np.flatnonzero(near)[np.argsort(aligned.time[near], kind="stable")]
+    last[aligned.code[order]] = order
+    used = gone & (last >= 0)
+    rows = np.where(used, last, aligned.baseline)
+    if used.any():
+        at = np.zeros(len(table), dtype=bool)
+        at[last[used]] = True
+        rule = f"{column}: the last value up to {carry:g} years before time zero"
+        ledger.append(
+            LedgerLine(
+                kind="carry forward",
+                rule=rule,
+                column=column,
+                rows=touched(table, at, column),
+                subjects=int(used.sum()),
+            )
+        )
+    return rows
 
 
 def _covariate(
-    table: Table, name: str, role: CovariateRole, baseline: Int[np.ndarray, " subject"]
+    table: Table, name: str, role: CovariateRole, rows: Int[np.ndarray, " subject"]
 ) -> Float[np.ndarray, " subject"]:
-    checks.check_baseline(table, role.column, f"covariates.{name}", baseline)
+    checks.check_baseline(table, role.column, f"covariates.{name}", rows, keep=role.missing == "keep")
+    gone = table.empty(role.column)[rows]
     if role.level is not None:
         checks.check_level(table, name, role)
-        return np.asarray(table.text(role.column)[baseline] == role.level, dtype=np.float64)
+        found = np.asarray(table.text(role.column)[rows] == role.level, dtype=np.float64)
+        return np.where(gone, np.nan, found)
     values = table.number(role.column)
     checks.check_domain(table, role.column, role.transform, values)
-    return TRANSFORMS[role.transform].forward(values[baseline])
+    return TRANSFORMS[role.transform].forward(values[rows])
 
 
-def _events(
-    table: Table,
-    roles: Roles,
-    subject: Int[np.ndarray, " row"],
-    time: Float[np.ndarray, " row"],
-    baseline: Int[np.ndarray, " subject"],
-) -> pd.DataFrame:
-    if roles.events is None:
-        return pd.DataFrame({"event": pd.Series(dtype="str"), "time": pd.Series(dtype=float)})
-    role = roles.events
-    end = (table.number(role.time) - (role.origin or 0.0)) / PER_YEAR[role.unit]
-    checks.check_events(table, roles, role, subject, time, end)
-    return pd.DataFrame({"event": pd.Series(table.text(role.column)[baseline], dtype="str"), "time": end[baseline]})
+def _events(tables: Tables, roles: Roles, aligned: Aligned) -> pd.DataFrame:
+    if not roles.events:
+        return nothing_followed()
+    if tables.events is None:
+        table = aligned.table
+        who = Who(ids=aligned.ids, code=aligned.code, first=aligned.baseline, shift=aligned.shift)
+    else:
+        table = tables.events
+        place = aligned.ids.get_indexer(pd.Index(table.text(roles.subject), dtype="str"))
+        table, place = table.keep(place >= 0), place[place >= 0]
+        who = Who(ids=aligned.ids, code=place, first=None, shift=aligned.shift)
+    parts = [_process(table, name, roles, who) for name in roles.events]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _process(table: Table, name: str, roles: Roles, who: Who) -> pd.DataFrame:
+    """One process; in a table of events it may be some of the rows."""
+    where = roles.events[name].where
+    if where is not None and who.first is None:
+        mine = Condition.parse(where).holds(table)
+        if not mine.any():
+            raise CohortError(f"{table.name}: events.{name}", f"rows with {where}", f"none of {len(table):,}")
+        table, who = table.keep(mine), replace(who, code=who.code[mine])
+    return follow(table, name, roles.events[name], roles.subject, who)

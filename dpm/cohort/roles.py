@@ -1,26 +1,16 @@
 """Roles: which column of a table is what, in which unit, on which scale."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from dpm.cohort import conflicts
+from dpm.cohort.event_role import EventRole
+from dpm.cohort.outcome_role import Limits, OutcomeRole, StructuralZero
+from dpm.cohort.role import ColumnName, Name, Role, TimeUnit
 from dpm.cohort.transforms import TransformName
 from dpm.errors import CohortError
-
-TimeUnit = Literal["days", "weeks", "months", "years"]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-Column = Annotated[str, StringConstraints(min_length=1)]
-
-PER_YEAR: dict[TimeUnit, float] = {"days": 365.25, "weeks": 365.25 / 7.0, "months": 12.0, "years": 1.0}
-"""How many of a unit make a year."""
-
-
-class Role(BaseModel):
-    """What all roles share: frozen, and no key that dpm does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, ser_json_inf_nan="strings")
 
 
 class TimeRole(Role):
@@ -32,36 +22,9 @@ class TimeRole(Role):
         origin: the value of the column that is called baseline, in its own unit.
     """
 
-    column: Column
+    column: ColumnName
     unit: TimeUnit
     origin: float = 0.0
-
-
-class OutcomeRole(Role):
-    """A quantity measured at visits.
-
-    Attributes:
-        column: name in the table.
-        unit: of the column, as the data dictionary writes it.
-        transform: from the column to the scale of the model.
-        lower, upper: plausible values, both included, in the unit of the column.
-        higher_is: what a larger value means for the patient.
-        label: for tables and figures.
-    """
-
-    column: Column
-    unit: Column
-    transform: TransformName = "identity"
-    lower: float = float("-inf")
-    upper: float = float("inf")
-    higher_is: Literal["worse", "better"]
-    label: str = ""
-
-    @model_validator(mode="after")
-    def _bounds_in_order(self) -> "OutcomeRole":
-        if not self.lower < self.upper:
-            raise ValueError("lower below upper")
-        return self
 
 
 class CovariateRole(Role):
@@ -75,15 +38,18 @@ class CovariateRole(Role):
         level: the text that counts as 1; every other level counts as 0.
         levels: all levels the column may hold. Without it `level` has to occur in the table,
             so that a misspelt level is not read as a column of zeros.
+        missing: of a subject without a value: refuse the table, or keep the subject. A model that uses the covariate
+            refuses a kept one; tables of the cohort count it.
         label: for tables and figures.
     """
 
-    column: Column
+    column: ColumnName
     unit: str = ""
     transform: TransformName = "identity"
     standardise: bool = False
     level: str | None = None
     levels: tuple[str, ...] = ()
+    missing: Literal["refuse", "keep"] = "refuse"
     label: str = ""
 
     @model_validator(mode="after")
@@ -99,61 +65,43 @@ class CovariateRole(Role):
         return self
 
 
-class EventRole(Role):
-    """The first terminal event of a subject, the same in each of its rows.
-
-    Attributes:
-        column: holds the type of event, or `censored`.
-        time: holds the time of the event or of the end of follow-up.
-        unit: of `time`.
-        origin: the value of `time` at baseline, in its own unit; to be given where the time role has one.
-        censored: the text for "no event until `time`".
-        types: the events that may occur.
-    """
-
-    column: Column
-    time: Column
-    unit: TimeUnit
-    origin: float | None = None
-    censored: str = "censored"
-    types: Annotated[tuple[str, ...], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _types_differ(self) -> "EventRole":
-        if len({self.censored, *self.types}) <= len(self.types):
-            raise ValueError("censored and types that all differ")
-        return self
-
-
 class Roles(Role):
     """Which column plays which role.
 
-    A column plays one role, with three exceptions: covariates, subgroups, groups and the arm may
-    read the same column. An outcome's column is never a covariate too: its first value is
+    A column plays one role, with three exceptions: covariates, subgroups, groups, the arm and the other labels of a
+    subject may read the same column. An outcome's column is never a covariate too: its first value is
     in the records at time 0, and a model that also conditions on it uses it twice.
 
     Attributes:
         subject: column of the subject's identifier, read as text.
-        time: the time of a visit.
+        time: the time of a visit; without it each subject has one row, at baseline.
         outcomes: by the name dpm uses for them.
         arm: column of the randomised arm, where there is one.
+        study, site, era: columns of the source, the place and the calendar era of a subject.
+        mode, occasion: columns of a visit: how it was captured (clinic, home, tele, device), and its name in the
+            protocol.
         covariates: by the name dpm uses for them.
         subgroups: columns by whose levels results are also shown.
         groups: columns whose levels a parameter may be partially pooled over.
-        events: the terminal event, where it is followed.
+        events: by the name dpm uses for each process.
 
     Raises:
         CohortError: a column or a name is used twice.
     """
 
-    subject: Column
-    time: TimeRole
-    outcomes: Annotated[dict[Name, OutcomeRole], Field(min_length=1)]
-    arm: Column | None = None
-    covariates: dict[Name, CovariateRole] = {}
-    subgroups: tuple[Column, ...] = ()
-    groups: tuple[Column, ...] = ()
-    events: EventRole | None = None
+    subject: ColumnName
+    time: TimeRole | None = None
+    outcomes: dict[Name, OutcomeRole] = Field(default_factory=dict)
+    arm: ColumnName | None = None
+    study: ColumnName | None = None
+    site: ColumnName | None = None
+    era: ColumnName | None = None
+    mode: ColumnName | None = None
+    occasion: ColumnName | None = None
+    covariates: dict[Name, CovariateRole] = Field(default_factory=dict)
+    subgroups: tuple[ColumnName, ...] = ()
+    groups: tuple[ColumnName, ...] = ()
+    events: dict[Name, EventRole] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> "Roles":
@@ -162,14 +110,36 @@ class Roles(Role):
             {name: (role.column, role.transform, role.level) for name, role in self.covariates.items()}
         )
         conflicts.refuse_names_twice(tuple(self.outcomes), tuple(self.covariates), self.groupings)
-        if self.events and self.events.origin is None:
-            conflicts.refuse_half_an_origin(self.time.origin, self.events.time)
+        for name, event in self.events.items():
+            if event.origin is None and self.time is not None:
+                conflicts.refuse_half_an_origin(self.time.origin, name, event.time)
+        return self
+
+    @model_validator(mode="after")
+    def _something_observed(self) -> "Roles":
+        if not self.outcomes and not self.events:
+            raise ValueError("at least one outcome or event")
+        if self.outcomes and self.time is None:
+            raise ValueError("a time, because there are outcomes")
+        if sum(event.terminal for event in self.events.values()) > 1:
+            raise ValueError("one terminal process; events that end follow-up are types of the same process")
         return self
 
     @property
+    def terminal(self) -> str | None:
+        """The name of the process that ends follow-up, where there is one."""
+        return next((name for name, event in self.events.items() if event.terminal), None)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """ColumnName by name, of what is kept of a subject as levels: study, site, era, groups, subgroups."""
+        fixed = {key: column for key in ("study", "site", "era") if (column := getattr(self, key)) is not None}
+        return fixed | {column: column for column in (*self.groups, *self.subgroups)}
+
+    @property
     def groupings(self) -> tuple[str, ...]:
-        """The columns kept as levels: groups, then the subgroups that are not groups."""
-        return tuple(dict.fromkeys((*self.groups, *self.subgroups)))
+        """The names of what is kept of a subject as levels."""
+        return tuple(self.labels)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -179,30 +149,47 @@ class Roles(Role):
     @property
     def units(self) -> Iterator[tuple[str, str, str]]:
         """Role, column and declared unit of each role that has a unit."""
-        yield "time", self.time.column, self.time.unit
+        if self.time is not None:
+            yield "time", self.time.column, self.time.unit
         for name, outcome in self.outcomes.items():
             yield f"outcomes.{name}", outcome.column, outcome.unit
         for name, covariate in self.covariates.items():
             if covariate.unit:
                 yield f"covariates.{name}", covariate.column, covariate.unit
-        if self.events:
-            yield "events", self.events.time, self.events.unit
+        for name, event in self.events.items():
+            for column in event.times.values():
+                yield f"events.{name}", column, event.unit
 
     def uses(self) -> Iterator[tuple[str, str, bool]]:
         """Role, column, and whether that role wants the column for itself."""
         yield "subject", self.subject, True
-        yield "time", self.time.column, True
-        if self.events:
-            yield "events.column", self.events.column, True
-            yield "events.time", self.events.time, True
+        if self.time is not None:
+            yield "time", self.time.column, True
+        yield from self.event_uses()
         for name, outcome in self.outcomes.items():
             yield f"outcomes.{name}", outcome.column, True
-        if self.arm:
-            yield "arm", self.arm, False
+            if outcome.limits is not None:
+                yield from (
+                    (f"outcomes.{name}.limits.{key}", column, False) for key, column in outcome.limits.columns.items()
+                )
+            if outcome.reason is not None:
+                yield f"outcomes.{name}.reason", outcome.reason, False
+        for key in ("arm", "study", "site", "era", "mode", "occasion"):
+            if getattr(self, key) is not None:
+                yield key, getattr(self, key), False
         for name, covariate in self.covariates.items():
             yield f"covariates.{name}", covariate.column, False
         yield from (("subgroups", column, False) for column in self.subgroups)
         yield from (("groups", column, False) for column in self.groups)
+
+    def event_uses(self) -> Iterator[tuple[str, str, bool]]:
+        """The same of the events alone. Processes may share a column, as in a table with a row per event."""
+        columns: dict[str, str] = {}
+        for name, event in self.events.items():
+            for key, column in ({"column": event.column} | event.times).items():
+                if column is not None:
+                    columns.setdefault(column, f"events.{name}.{key}")
+        yield from ((use, column, True) for column, use in columns.items())
 
     def label(self, name: str) -> str:
         """The label of an outcome or covariate; its name in words where it has none."""
@@ -213,6 +200,8 @@ class Roles(Role):
 PARTS: dict[str, type[Role]] = {
     "time": TimeRole,
     "outcomes": OutcomeRole,
+    "limits": Limits,
+    "structural": StructuralZero,
     "covariates": CovariateRole,
     "events": EventRole,
 }
@@ -235,8 +224,8 @@ def parse_roles(roles: Roles | dict[str, object]) -> Roles:
 def _refusal(error: ValidationError) -> CohortError:
     """The first problem of a pydantic error in dpm's own words."""
     first = error.errors(include_url=False)[0]
-    where = "roles: " + ".".join(str(part) for part in first["loc"] if part != "[key]")
-    owner: type[Role] = Roles if len(first["loc"]) == 1 else PARTS.get(str(first["loc"][0]), Roles)
+    where = ": ".join(["roles", *([path] if (path := ".".join(str(p) for p in first["loc"] if p != "[key]")) else [])])
+    owner: type[Role] = next((PARTS[str(part)] for part in reversed(first["loc"][:-1]) if str(part) in PARTS), Roles)
     keys = f"Keys: {', '.join(owner.model_fields)}."
     if first["type"] == "extra_forbidden":
         return CohortError(where, "a key dpm knows", "another", keys)
@@ -247,4 +236,5 @@ def _refusal(error: ValidationError) -> CohortError:
     if first["type"] == "too_short":
         return CohortError(where, "at least one", "none")
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return CohortError(where, message, repr(first["input"]))
+    got = "neither" if "at least one outcome or event" in message else repr(first["input"])
+    return CohortError(where, message, got)

@@ -1,48 +1,103 @@
-"""`Table`: the text of a file, cell by cell, with the line each row stands on."""
+"""`Table`: the cells of one or more files, each with the file and the line it stands on."""
 
-import csv
-import hashlib
-import io
-import math
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from dpm.cohort.shipped import data_path
+from dpm.cohort.column import NUMBER, Column, TextColumn, stacked
 from dpm.errors import CohortError
 from dpm.types import Bool, Float, Int
 
-NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A file that was read.
+
+    Attributes:
+        file: its name without the folder, or "table" for a data frame.
+        sha256: of the bytes of the file, or of the data frame written as CSV.
+        rows: how many were read, without the header.
+        path: of the file; None for a data frame.
+    """
+
+    file: str
+    sha256: str
+    rows: int
+    path: Path | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Where cells stand.
+
+    Attributes:
+        files: names as given.
+        file: per row, the position in `files`.
+        line: per row, the line in a text file (its header is line 1), the record in any other;
+            0 for a cell that stands nowhere.
+    """
+
+    files: tuple[str, ...]
+    file: Int[np.ndarray, " row"]
+    line: Int[np.ndarray, " row"]
+
+    @classmethod
+    def of(cls, name: str, line: Int[np.ndarray, " row"]) -> "Origin":
+        """Rows of one file."""
+        return cls((name,), np.zeros(len(line), dtype=np.int64), line)
+
+    def take(self, rows: Int[np.ndarray, " taken"]) -> "Origin":
+        """These rows, by position; -1 stands nowhere."""
+        safe = np.maximum(rows, 0)
+        return Origin(self.files, self.file[safe], np.where(rows < 0, 0, self.line[safe]))
+
+    def place(self, row: int) -> tuple[str, int]:
+        """File and line of one row."""
+        return self.files[int(self.file[row])], int(self.line[row])
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Text as it was read; an empty text is a missing value.
+    """Cells as they were read.
 
     Attributes:
-        name: the path as given, or "table" for a data frame.
-        columns: one array of text per column.
-        row: line of each row in the file; the header is line 1 [lines].
-        sha256: of the bytes of the file.
-        path: of the file; None for a data frame.
+        name: the path as given, or "table" for a data frame; of the first file where there are several.
+        columns: by name.
+        origin: where each row stands.
+        sources: the files.
+        origins: of columns whose cells stand elsewhere than the row, such as those joined from another table.
+        units: by column, where the file says so.
     """
 
     name: str
-    columns: dict[str, np.ndarray]
-    row: Int[np.ndarray, " row"]
-    sha256: str
-    path: Path | None = None
+    columns: dict[str, Column]
+    origin: Origin
+    sources: tuple[Source, ...]
+    origins: dict[str, Origin] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.row)
+        return len(self.origin.line)
 
     def text(self, column: str) -> np.ndarray:
         """The cells of one column, stripped of surrounding spaces."""
-        return self.columns[column]
+        return self.columns[column].text()
+
+    def empty(self, column: str) -> Bool[np.ndarray, " row"]:
+        """Where a column holds nothing."""
+        return self.columns[column].empty()
+
+    def codes(self, column: str) -> tuple[Int[np.ndarray, " row"], np.ndarray]:
+        """A code per row, in order of appearance, and the text of each code."""
+        codes, levels = self.columns[column].factorize()
+        order, first = np.unique(codes, return_index=True)
+        appearing = order[np.argsort(first)]
+        rank = np.zeros(len(levels), dtype=np.int64)
+        rank[appearing] = np.arange(len(appearing))
+        return rank[codes], levels[appearing]
 
     def number(self, column: str) -> Float[np.ndarray, " row"]:
         """The cells of one column as float64, NaN where empty.
@@ -50,13 +105,55 @@ class Table:
         Raises:
             CohortError: a cell holds text that is not a finite number.
         """
-        codes, levels = pd.factorize(self.columns[column])
-        values = np.array([_number(text) for text in levels], dtype=np.float64)
-        wrong = np.array([bool(text) for text in levels], dtype=bool) & np.isnan(values)
+        cells = self.columns[column]
         hint = "Leave a missing value empty, write decimals with a point, and keep units and signs such as < out."
-        self.refuse(column, wrong[codes], "numbers", "the text {}", hint)
-        self.refuse(column, np.isinf(values)[codes], "finite numbers", "{}", "Leave a missing value empty.")
-        return values[codes]
+        self.refuse(column, cells.unreadable(), "numbers", "the text {}", hint)
+        values = cells.numbers()
+        self.refuse(column, np.isinf(values), "finite numbers", "{}", "Leave a missing value empty.")
+        return values
+
+    def take(self, rows: Int[np.ndarray, " taken"]) -> "Table":
+        """These rows, by position."""
+        return replace(
+            self,
+            columns={name: column.take(rows) for name, column in self.columns.items()},
+            origin=self.origin.take(rows),
+            origins={name: origin.take(rows) for name, origin in self.origins.items()},
+        )
+
+    def keep(self, rows: Bool[np.ndarray, " row"]) -> "Table":
+        """The rows where `rows` is true."""
+        return self.take(np.flatnonzero(rows))
+
+    def with_columns(self, columns: Mapping[str, Column], origin: Origin | None = None) -> "Table":
+        """The same rows with more columns, or others; `origin` where their cells stand elsewhere than the row."""
+        origins = self.origins if origin is None else {**self.origins, **dict.fromkeys(columns, origin)}
+        return replace(self, columns={**self.columns, **columns}, origins=origins)
+
+    def rename(self, names: Mapping[str, str]) -> "Table":
+        """The same cells under other names: new name by old name.
+
+        Raises:
+            CohortError: there is no such column, or two would have one name.
+        """
+        self.require(tuple(names))
+        new = [names.get(name, name) for name in self.columns]
+        twice = next((name for name in new if new.count(name) > 1), None)
+        if twice is not None:
+            do = "Rename the other one too, or drop it."
+            raise CohortError(
+                f"{self.name}: {twice}", "each column once", "two columns of this name after renaming", do
+            )
+        return replace(
+            self,
+            columns=dict(zip(new, self.columns.values(), strict=True)),
+            origins={names.get(name, name): origin for name, origin in self.origins.items()},
+            units={names.get(name, name): unit for name, unit in self.units.items()},
+        )
+
+    def place(self, column: str, row: int) -> tuple[str, int]:
+        """File and line of one cell."""
+        return self.origins.get(column, self.origin).place(row)
 
     def refuse(
         self, column: str, wrong: Bool[np.ndarray, " row"], expected: str, got: str = "{}", do: str = ""
@@ -69,10 +166,11 @@ class Table:
         if not wrong.any():
             return
         first = int(np.argmax(wrong))
-        cell = self.columns[column][first]
+        file, line = self.place(column, first)
+        cell = str(self.columns[column].take(np.array([first])).text()[0])
         shown = got.replace("{}", cell if NUMBER.fullmatch(cell) else repr(cell) if cell else "nothing")
-        count = f"in row {self.row[first]} ({int(wrong.sum()):,} of {len(wrong):,} rows)"
-        raise CohortError(f"{self.name}: {column}", expected, f"{shown} {count}", do) from None
+        count = f"in row {line} ({int(wrong.sum()):,} of {len(wrong):,} rows)"
+        raise CohortError(f"{file}: {column}", expected, f"{shown} {count}", do) from None
 
     def require(self, columns: tuple[str, ...]) -> None:
         """Refuse a table that lacks one of `columns`, and say which column may be meant.
@@ -92,106 +190,32 @@ class Table:
             )
 
 
-def read_table(source: str | Path | pd.DataFrame) -> Table:
-    """Read a CSV file, or a data frame as if it had been written to one.
+def stack(tables: Mapping[str, Table], study: str) -> Table:
+    """Tables one under the other, with a column `study` that holds the name of each.
 
-    Raises:
-        CohortError: there is no such file, or it is not one table of comma-separated values.
+    Every table has to have the same columns; the order may differ.
     """
-    return _from_frame(source) if isinstance(source, pd.DataFrame) else _from_file(source)
+    parts = list(tables.values())
+    codes = np.repeat(np.arange(len(parts)), [len(table) for table in parts])
+    levels = np.empty(len(parts), dtype=object)
+    levels[:] = list(tables)
+    names = list(parts[0].columns)
+    elsewhere = dict.fromkeys(name for table in parts for name in table.origins)
+    return Table(
+        parts[0].name,
+        {name: stacked([table.columns[name] for table in parts]) for name in names}
+        | {study: TextColumn(codes, levels)},
+        _stacked_origin([table.origin for table in parts]),
+        tuple(source for table in parts for source in table.sources),
+        {name: _stacked_origin([table.origins.get(name, table.origin) for table in parts]) for name in elsewhere},
+    )
 
 
-def _number(text: str) -> float:
-    return float(text) if NUMBER.fullmatch(text) else np.nan
-
-
-def _from_file(source: str | Path) -> Table:
-    path, name = data_path(source) if str(source).startswith("data:") else Path(source), str(source)
-    if not path.is_file():
-        near = get_close_matches(path.name, [p.name for p in path.parent.glob("*.csv")] if path.parent.is_dir() else [])
-        meant = f"Did you mean {near[0]!r}?" if near else "Check the path; a study file's paths are relative to it."
-        raise CohortError(name, "a CSV file", "a folder" if path.is_dir() else "no such file", meant)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CohortError(name, "a file that may be read", error.strerror or str(error)) from None
-    header, rows, lines = _parse(_decode(content, name), name)
-    cells = dict(zip(header, zip(*rows, strict=True), strict=True))
-    columns = {column: _stripped(text) for column, text in cells.items()}
-    return Table(name, columns, np.array(lines, dtype=np.int64), hashlib.sha256(content).hexdigest(), path)
-
-
-def _decode(content: bytes, name: str) -> str:
-    if not content.removeprefix(b"\xef\xbb\xbf").strip():
-        raise CohortError(name, "a CSV file with a header and rows", "an empty file")
-    do = "Save the table as CSV, comma-separated, in UTF-8."
-    if b"\0" in content:
-        raise CohortError(name, "text (CSV)", "a binary file", do)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = content.count(b"\n", 0, error.start) + 1
-        raise CohortError(name, "UTF-8 text", f"the byte 0x{content[error.start]:02x} in row {row}", do) from None
-
-
-def _parse(text: str, name: str) -> tuple[list[str], list[list[str]], list[int]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows, lines, before = [], [], 0
-    try:
-        for row in reader:
-            if row:
-                rows.append(row)
-                lines.append(before + 1)
-            before = reader.line_num
-    except csv.Error as error:
-        raise CohortError(
-            name, "comma-separated values", f"{error} in row {before + 1}", "Repair the quotes."
-        ) from None
-    header = [column.strip() for column in rows[0]]
-    _check_header(header, name)
-    if len(rows) == 1:
-        raise CohortError(name, "a header and rows", "a header only")
-    uneven = [line for line, row in zip(lines, rows, strict=True) if len(row) != len(header)]
-    if uneven:
-        fields = len(rows[lines.index(uneven[0])])
-        got = f"{fields} in row {uneven[0]} ({len(uneven):,} of {len(rows) - 1:,} rows)"
-        do = "Quote a text that holds a comma; a file cut short has to be written again."
-        raise CohortError(name, f"{len(header)} fields in each row, as in the header", got, do)
-    return header, rows[1:], lines[1:]
-
-
-def _check_header(header: list[str], name: str) -> None:
-    twice = [column for column in dict.fromkeys(header) if header.count(column) > 1]
-    if twice:
-        got = f"a duplicated header: {twice[0]!r} {header.count(twice[0])} times"
-        raise CohortError(f"{name}: {twice[0]}", "each column once", got, "Rename or drop one of them.")
-    if len(header) == 1:
-        other = next((sign for sign in (";", "\t", "|") if sign in header[0]), None)
-        got = f"columns separated by {other!r}" if other else f"a single column {header[0][:40]!r}"
-        raise CohortError(name, "comma-separated values", got, "Save the table as CSV, comma-separated.")
-
-
-def _from_frame(frame: pd.DataFrame) -> Table:
-    header = [str(column) for column in frame.columns]
-    _check_header(header, "table")
-    if not len(frame):
-        raise CohortError("table", "a data frame with rows", "an empty one")
-    columns = {name: _stripped(_cells(frame.iloc[:, i])) for i, name in enumerate(header)}
-    digest = hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest()
-    return Table("table", columns, np.arange(len(frame), dtype=np.int64) + 2, digest)
-
-
-def _cells(values: pd.Series) -> list[str]:
-    """Each value as text; a whole number has no decimals, so that level "1" is "1" in a file and in a frame."""
-    if pd.api.types.is_float_dtype(values.dtype):
-        return [
-            "" if math.isnan(v) else str(int(v)) if v.is_integer() else repr(v) for v in values.astype(float).tolist()
-        ]
-    missing = values.isna().to_numpy()
-    return ["" if gone else str(value) for value, gone in zip(values.tolist(), missing, strict=True)]
-
-
-def _stripped(cells: list[str] | tuple[str, ...]) -> np.ndarray:
-    out = np.empty(len(cells), dtype=object)
-    out[:] = [cell.strip() for cell in cells]
-    return out
+def _stacked_origin(origins: list[Origin]) -> Origin:
+    starts = np.cumsum([0, *(len(origin.files) for origin in origins)])
+    file = np.concatenate([start + origin.file for start, origin in zip(starts, origins, strict=False)])
+    return Origin(
+        tuple(name for origin in origins for name in origin.files),
+        file,
+        np.concatenate([origin.line for origin in origins]),
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dpm.cohort.roles import PER_YEAR
+from dpm.cohort.role import PER_YEAR
 from dpm.errors import CohortError
 
 

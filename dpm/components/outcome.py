@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any
 
+from jax import numpy as jnp
+from jax.scipy.stats import norm
 from numpyro import distributions as dist
 
 from dpm.components.parameter import Scalar
@@ -23,7 +25,15 @@ class Noise(ABC):
 
     @abstractmethod
     def distribution(self, mean: PerVisit, **values: Any) -> dist.Distribution:
-        """The distribution of a measurement; it scores, simulates and censors."""
+        """The distribution of a measurement; it scores and simulates."""
+
+    def log_cdf(self, value: Array, mean: PerVisit, **values: Any) -> Array:
+        """Log probability of a measurement up to `value`; scores one below its limit. Override where tails matter."""
+        return jnp.log(self.distribution(mean, **values).cdf(value))
+
+    def log_sf(self, value: Array, mean: PerVisit, **values: Any) -> Array:
+        """Log probability of a measurement above `value`. Override where tails matter."""
+        return jnp.log1p(-self.distribution(mean, **values).cdf(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +52,12 @@ class Gaussian(Noise):
 
     def distribution(self, mean: PerVisit, *, sd: Array) -> dist.Distribution:
         return dist.Normal(mean, sd)
+
+    def log_cdf(self, value: Array, mean: PerVisit, *, sd: Array) -> Array:
+        return norm.logcdf(value, mean, sd)
+
+    def log_sf(self, value: Array, mean: PerVisit, *, sd: Array) -> Array:
+        return norm.logcdf(-value, -mean, sd)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from jax import numpy as jnp
 
 from dpm.cohort.records import Records
 from dpm.components.card import ModelCard
+from dpm.components.censoring import Censored
 from dpm.components.clock import Clock, StudyTime
 from dpm.components.correlation import LKJ
 from dpm.components.outcome import Outcome
@@ -102,5 +103,7 @@ class ProgressionModel:
             numpyro.plate("visit", records.time.shape[0], dim=-2),
         ):
             numpyro.deterministic(f"{name}_mean", mean)
-            noise = outcome.noise.distribution(mean, **scalars).mask(records.observed[name])
-            numpyro.sample(name, noise, obs=records.values[name])
+            noise = outcome.noise.distribution(mean, **scalars)
+            if name in records.censored:
+                noise = Censored(outcome.noise, mean, scalars, records.censored[name], records.until.get(name))
+            numpyro.sample(name, noise.mask(records.observed[name]), obs=records.values[name])

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from dpm.cohort.cohort import Cohort
+from dpm.cohort.event_role import CENSORED
 from dpm.cohort.visits import VisitRule
 from dpm.errors import ControlError
 
@@ -63,7 +63,7 @@ class MeanChange:
         visits = cohort.visits
         eligible = (visits["time"] - self.at).abs() <= self.window
         eligible &= visits["time"].gt(0) & visits[self.outcome].notna()
-        if self.visit_rule is not None and cohort.roles.events is not None:
+        if self.visit_rule is not None and cohort.roles.terminal is not None:
             eligible &= ~cohort.terminal_visits(self.visit_rule)
         near = visits[eligible].assign(gap=(visits["time"] - self.at).abs()).sort_values(["gap", "time"], kind="stable")
         first = near.drop_duplicates("subject").set_index("subject")
@@ -88,11 +88,11 @@ class MeanChange:
         """How many patients were measured in the window, how many were not, and what happened to them."""
         measured = int(self.chosen_visits(cohort)["value"].notna().sum())
         found = {"measured in the window": measured, "imputed": cohort.n_subjects - measured}
-        if cohort.roles.events is not None:
-            early = cohort.events[cohort.events["time"] < self.at]
-            for event in cohort.roles.events.types:
+        if cohort.roles.terminal is not None:
+            early = cohort.ends[cohort.ends["time"] < self.at]
+            for event in cohort.roles.events[cohort.roles.terminal].names:
                 found[f"{event} before {self.at:g} years"] = int((early["event"].astype(str) == event).sum())
-        if cohort.roles.events is not None and self.visit_rule is not None:
+        if cohort.roles.terminal is not None and self.visit_rule is not None:
             near = (cohort.visits["time"] - self.at).abs() <= self.window
             found["visits in the window set aside"] = int((near & cohort.terminal_visits(self.visit_rule)).sum())
         return found
@@ -173,15 +173,22 @@ def require_outcome(cohort: Cohort, estimand: "Estimand") -> None:
     """
     if estimand.outcome not in cohort.roles.outcomes:
         raise ControlError("estimand.outcome", f"one of {', '.join(cohort.roles.outcomes)}", repr(estimand.outcome))
-    if cohort.roles.events is None:
-        return
-    happened = set(np.unique(cohort.events["event"].astype(str))) - {cohort.roles.events.censored}
+    _refuse_censored(cohort, estimand.outcome)
+    happened = set(cohort.ends["event"]) - {CENSORED}
     unnamed = sorted(happened - set(estimand.intercurrent))
     if unnamed:
         do = f'Say what the estimand does about it, for example intercurrent={{"{unnamed[0]}": "hypothetical"}}.'
         raise ControlError(
             "estimand.intercurrent", "a strategy for every event that happened", f"none for {', '.join(unnamed)}", do
         )
+
+
+def _refuse_censored(cohort: Cohort, outcome: str) -> None:
+    column = f"{outcome}_censored"
+    count = int((cohort.visits[column] != "").sum()) if column in cohort.visits else 0
+    if count:
+        do = "Choose an outcome without values beyond a limit; a limit is not what was measured."
+        raise ControlError("estimand.outcome", "measured values to compare", f"{count:,} censored values", do)
 
 
 def unit_of(cohort: Cohort, estimand: Estimand) -> str:

@@ -175,8 +175,8 @@ def _facts(cohort: Cohort) -> dict[str, Any]:
     """What a reviewer asks of the data behind a posterior; the support is where predictions are interpolation."""
     covariates = {name: cohort.subjects[name].astype(float) for name in cohort.roles.covariates}
     return {
-        "source": cohort.source.file,
-        "source_sha256": cohort.source.sha256,
+        "source": ", ".join(source.file for source in cohort.sources),
+        "source_sha256": ", ".join(source.sha256 for source in cohort.sources),
         "n_subjects": cohort.n_subjects,
         "n_visits": cohort.n_visits,
         "longest_follow_up": float(cohort.visits["time"].max()),

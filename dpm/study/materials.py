@@ -68,6 +68,11 @@ class Materials:
         """Everyone in the file."""
         return read_cohort(self.data, self.study.data.roles)
 
+    @property
+    def rows(self) -> int:
+        """How many were read."""
+        return sum(source.rows for source in self.cohort.sources)
+
     @cached_property
     def history(self) -> Cohort:
         """Those the natural history is learned from."""

@@ -169,7 +169,10 @@ class Run:
             "dpm_version": __version__,
             "created": before["created"],
             "study": {"name": study.name, "title": study.title, "path": shown(file.path), "sha256": file.sha256},
-            "data": {**data, "rows": self.materials.cohort.source.rows if rows is None else rows},
+            "data": {
+                **data,
+                "rows": sum(source.rows for source in self.materials.cohort.sources) if rows is None else rows,
+            },
             "code": {**provenance.code(), "model": model_hash(file), "model_file": model_path(file).name},
             "environment": provenance.environment(),
             "device": before.get("device", "not used yet"),

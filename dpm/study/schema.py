@@ -7,7 +7,8 @@ from typing import Annotated, Literal, NoReturn, get_args
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from dpm.cohort.roles import Name, Roles
+from dpm.cohort.role import Name
+from dpm.cohort.roles import Roles
 
 Count = Annotated[int, Field(gt=0, strict=True)]
 Positive = Annotated[float, Field(gt=0)]
@@ -253,9 +254,14 @@ class Study(Section):
         require_one_of(f"{where}.outcome", question.outcome, roles.outcomes, "an outcome among data.roles.outcomes")
         if isinstance(question, SlopeDifference) and not question.over[0] < question.over[1]:
             refuse(f"{where}.over", "an earlier and a later time", str(list(question.over)))
-        types = roles.events.types if roles.events else ()
+        types = roles.events[roles.terminal].names if roles.terminal else ()
         for event in question.intercurrent:
-            require_one_of(f"{where}.intercurrent", event, types, "an event among data.roles.events.types")
+            require_one_of(
+                f"{where}.intercurrent",
+                event,
+                types,
+                "an event that ends follow-up",
+            )
         for event in types:
             if event not in question.intercurrent:
                 do = "Say what the estimand does about it: " + ", ".join(get_args(Strategy)) + "."

@@ -29,7 +29,9 @@ SMALL_ROLES: dict[str, Any] = {
         "female": {"column": "sex", "level": "female"},
     },
     "subgroups": ["stage"],
-    "events": {"column": "event", "time": "futime", "unit": "days", "types": ["death", "transplant"]},
+    "events": {
+        "end": {"column": "event", "time": "futime", "unit": "days", "types": ["death", "transplant"], "terminal": True}
+    },
 }
 
 PBC_ROLES = Roles.model_validate(
@@ -55,7 +57,15 @@ PBC_ROLES = Roles.model_validate(
         },
         "subgroups": ["stage", "edema"],
         "groups": ["stage"],
-        "events": {"column": "event", "time": "futime_days", "unit": "days", "types": ["death", "transplant"]},
+        "events": {
+            "end": {
+                "column": "event",
+                "time": "futime_days",
+                "unit": "days",
+                "types": ["death", "transplant"],
+                "terminal": True,
+            }
+        },
     }
 )
 

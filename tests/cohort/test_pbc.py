@@ -38,8 +38,8 @@ def test_values_are_those_of_the_file(pbc: Cohort) -> None:
     np.testing.assert_array_equal(pbc.subjects["female"], first["sex"] == "female")
     np.testing.assert_array_equal(pbc.subjects["log_albumin"], np.log(first["albumin"]))
     assert pbc.subjects["edema"].cat.categories.tolist() == ["0", "0.5", "1"]
-    assert pbc.source.file == "pbc_longitudinal.csv"
-    assert pbc.source.rows == 1945
+    assert pbc.sources[0].file == "pbc_longitudinal.csv"
+    assert pbc.sources[0].rows == 1945
 
 
 def test_records(pbc: Cohort) -> None:

@@ -117,11 +117,11 @@ TABLES = {
     ),
     "event at entry": (
         SMALL.replace(",700", ",0"),
-        ["futime: expected an event or end of follow-up after entry, got 0 in row 7 (2 of 7 rows)", "1 of 3 subjects"],
+        ["futime: expected an event or end of follow-up after entry, got 0 in row 7 (1 of 7 rows)", "1 of 3 subjects"],
     ),
     "event before the last visit": (
         SMALL.replace(",900", ",200"),
-        ["futime: expected every visit up to the event", "subject A1: a visit after 200 days in row 4 (1 of 7 rows)"],
+        ["day: expected every visit up to the event", "subject A1: a visit at 365 after it in row 4 (1 of 7 rows)"],
     ),
     "unknown event": (
         SMALL.replace("transplant", "tranplant"),
@@ -190,7 +190,7 @@ ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
         with_roles(outcomes={"score": {**OUTCOMES["score"], "transform": "cbrt"}}),
         ["roles: outcomes.score.transform: expected 'identity', 'log', 'log1p', 'sqrt' or 'logit', got 'cbrt'"],
     ),
-    "no outcome": (with_roles(outcomes={}), ["roles: outcomes: expected at least one, got none"]),
+    "nothing observed": (with_roles(outcomes={}, events={}), ["roles: expected at least one outcome or event"]),
     "name that is no name": (
         with_roles(outcomes={"Log Marker": OUTCOMES["score"]}),
         ["expected a name of lower-case letters, digits and _, got 'Log Marker'"],
@@ -216,12 +216,12 @@ ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["a level that is among levels, got {'column': 'sex', 'level': 'f'"],
     ),
     "censored is also an event": (
-        with_roles(events={**SMALL_ROLES["events"], "types": ["death", "censored"]}),
+        with_roles(events={"end": {**SMALL_ROLES["events"]["end"], "types": ["death", "censored"]}}),
         ["censored and types that all differ"],
     ),
     "origin of visits only": (
         with_roles(time={"column": "day", "unit": "days", "origin": 1}),
-        ["roles: events: expected an origin, because the time role has one (1), got none"],
+        ["roles: events.end: expected an origin, because the time role has one (1), got none"],
     ),
 }
 
@@ -252,14 +252,14 @@ def test_unit_against_the_dictionary_beside_the_file(tmp_path: Path) -> None:
     message = refusal(lambda: read_cohort(tmp_path / "trial.csv", SMALL_ROLES))
     assert "marker: expected the unit 'µmol/L' that its data dictionary gives" in message
     assert "got 'mg/dL' declared in outcomes.log_marker" in message
-    assert "dpm does not convert units" in message
+    assert "Declare 'µmol/L', or convert the column" in message
 
 
 def test_unit_against_the_argument() -> None:
     frame = pd.read_csv(io.StringIO(SMALL))
     assert read_cohort(frame, SMALL_ROLES, units={"marker": "mg/dL", "day": "days"}).n_subjects == 3
-    message = refusal(lambda: read_cohort(frame, SMALL_ROLES, units={"futime": "months"}))
-    assert "table: futime: expected the unit 'months'" in message and "got 'days' declared in events" in message
+    message = refusal(lambda: read_cohort(frame, SMALL_ROLES, units={"futime": "mg/dL"}))
+    assert "table: futime: expected the unit 'mg/dL'" in message and "got 'days' declared in events.end" in message
 
 
 def test_unit_of_a_shipped_table() -> None:
@@ -275,9 +275,11 @@ def test_unit_of_a_shipped_table() -> None:
 def test_files_that_are_no_tables(tmp_path: Path) -> None:
     (tmp_path / "trial.csv").write_text(SMALL)
     assert "Did you mean 'trial.csv'?" in refusal(lambda: read_cohort(tmp_path / "trail.csv", SMALL_ROLES))
-    assert "expected a CSV file, got a folder" in refusal(lambda: read_cohort(tmp_path, SMALL_ROLES))
+    assert "expected a table, got a folder" in refusal(lambda: read_cohort(tmp_path, SMALL_ROLES))
     (tmp_path / "book.xlsx").write_bytes(b"PK\x03\x04\x00\x00")
-    assert "got a binary file" in refusal(lambda: read_cohort(tmp_path / "book.xlsx", SMALL_ROLES))
+    assert "a file of a kind dpm reads: .csv, .parquet, .xpt" in refusal(
+        lambda: read_cohort(tmp_path / "book.xlsx", SMALL_ROLES)
+    )
     (tmp_path / "latin.csv").write_bytes(SMALL.replace("score", "µ").encode("latin-1"))
     assert "expected UTF-8 text, got the byte 0xb5 in row 1" in refusal(
         lambda: read_cohort(tmp_path / "latin.csv", SMALL_ROLES)
@@ -322,7 +324,7 @@ def test_selections_that_leave_nobody() -> None:
 def test_masks_and_rules_that_do_not_fit() -> None:
     cohort = small()
     without = read_cohort(pd.read_csv(io.StringIO(SMALL)), with_roles(events=None))
-    assert "a cohort with events, got none" in refusal(lambda: without.terminal_visits(VisitRule()))
+    assert "a cohort with a terminal process, got none" in refusal(lambda: without.terminal_visits(VisitRule()))
     assert "one true or false for each of 7 visits" in refusal(
         lambda: cohort.drop_visits(pd.Series([True, False]), "x")
     )

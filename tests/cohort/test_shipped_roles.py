@@ -44,7 +44,16 @@ ROLES: dict[str, dict[str, Any]] = {
     },
 }
 
-ACTG_EVENT = {"column": "event", "time": "event_days", "unit": "days", "censored": "0", "types": ["1"]}
+ACTG_EVENT = {
+    "first": {
+        "column": "event",
+        "time": "event_days",
+        "unit": "days",
+        "censored": "0",
+        "types": {"1": "cd4_fall_aids_or_death"},
+        "terminal": True,
+    }
+}
 
 
 def roles(name: str, **more: Any) -> dict[str, Any]:
@@ -72,10 +81,11 @@ def test_a_set_with_late_starters_reads_without_them(name: str, left: int) -> No
 def test_the_event_of_actg175_is_refused_with_later_visits() -> None:
     with pytest.raises(CohortError, match="This concerns 206 of 2,139 subjects"):
         read_cohort(data_path("actg175"), roles("actg175", events=ACTG_EVENT))
-    table = load_data("actg175")
-    before = table[table["time_weeks"] * 7 <= table["event_days"]]
-    cohort = read_cohort(before, roles("actg175", events=ACTG_EVENT))
-    assert cohort.events["event"].value_counts().to_dict() == {"0": 1618, "1": 521}
+    first = {"first": {**ACTG_EVENT["first"], "visits_after": "drop"}}
+    cohort = read_cohort(data_path("actg175"), roles("actg175", events=first))
+    (dropped,) = cohort.ledger
+    assert (len(dropped.rows), dropped.subjects, cohort.n_visits) == (214, 206, 5406)
+    assert cohort.events["event"].value_counts().to_dict() == {"censored": 1618, "cd4_fall_aids_or_death": 521}
 
 
 @pytest.mark.parametrize("name", ["actg175", "armd", "hiv_actg315", "schizophrenia_nimh"])

@@ -46,7 +46,7 @@ def test_it_says_where_it_comes_from() -> None:
     assert facts["longest_follow_up"] == 2.0
     ages = table().groupby("patient")["age"].first()
     assert facts["support"] == {"age": [pytest.approx(ages.min()), pytest.approx(ages.max())], "female": [0.0, 1.0]}
-    assert facts["source_sha256"] == cohort().source.sha256
+    assert facts["source_sha256"] == cohort().sources[0].sha256
 
 
 def test_draws_have_named_dimensions() -> None:

@@ -37,7 +37,7 @@ arm = "arm"
 subgroups = ["stage"]
 time = { column = "day", unit = "days" }
 outcomes.marker = { column = "marker", unit = "mg/dL", transform = "log", lower = 0.0, higher_is = "worse" }
-events = { column = "event", time = "futime", unit = "days", types = ["death"] }
+events.end = { column = "event", time = "futime", unit = "days", types = ["death"], terminal = true }
 
 [cohorts]
 history = { arm = "placebo" }

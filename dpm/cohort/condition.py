@@ -1,0 +1,121 @@
+"""`Condition`: what a declared rule asks of a row, in words a study file can hold."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from dpm.cohort.column import NUMBER
+from dpm.cohort.table import Table
+from dpm.errors import CohortError
+from dpm.types import Bool
+
+Operator = Literal["<=", ">=", "==", "!=", "<", ">", "in", "not in", "is missing", "is present"]
+
+CLAUSE = re.compile(
+    r"""\s*(?:"(?P<quoted>[^"]+)"|(?P<plain>[\w.%/-]+))\s*
+        (?:(?P<state>is\s+(?:missing|present))|(?P<operator><=|>=|==|!=|<|>|not\s+in\b|in\b)\s*(?P<value>.+?))\s*""",
+    re.VERBOSE,
+)
+FORM = 'clauses joined by "and", such as: bilirubin >= 2 and stage in [3, 4] and albumin is present'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clause:
+    """One comparison: column, operator, and the texts it is compared with."""
+
+    column: str
+    operator: Operator
+    values: tuple[str, ...] = ()
+
+    def holds(self, table: Table) -> Bool[np.ndarray, " row"]:
+        """Where it is true; an empty cell satisfies nothing but `is missing`."""
+        if self.operator in ("is missing", "is present"):
+            return np.asarray(table.empty(self.column) == (self.operator == "is missing"))
+        if self.operator in ("<=", ">=", "<", ">"):
+            return self._ordered(table)
+        codes, levels = table.codes(self.column)
+        numbers = {float(value) for value in self.values if NUMBER.fullmatch(value)}
+        same = [
+            bool(text) and (text in self.values or bool(NUMBER.fullmatch(text) and float(text) in numbers))
+            for text in levels
+        ]
+        negated = self.operator in ("!=", "not in")
+        found = np.array([bool(text) and is_same != negated for text, is_same in zip(levels, same, strict=True)], bool)
+        return found[codes]
+
+    def _ordered(self, table: Table) -> Bool[np.ndarray, " row"]:
+        values, limit = table.number(self.column), float(self.values[0])
+        compare = {"<=": np.less_equal, ">=": np.greater_equal, "<": np.less, ">": np.greater}[self.operator]
+        with np.errstate(invalid="ignore"):
+            return np.asarray(compare(values, limit))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """All of some clauses.
+
+    Attributes:
+        text: as it was written.
+        clauses: each has to hold.
+    """
+
+    text: str
+    clauses: tuple[Clause, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> "Condition":
+        """A condition from its text: `<column> <operator> <value>`, joined by `and`.
+
+        Operators: `<  <=  >  >=  ==  !=  in [a, b]  not in [a, b]  is missing  is present`. A name of a column that
+        holds a space is put in double quotes. Nothing is evaluated.
+
+        Raises:
+            CohortError: it cannot be read.
+        """
+        parts = re.split(r"\s+and\s+", text.strip())
+        return cls(text=text.strip(), clauses=tuple(_clause(part, text) for part in parts))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it reads, once."""
+        return tuple(dict.fromkeys(clause.column for clause in self.clauses))
+
+    def holds(self, table: Table) -> Bool[np.ndarray, " row"]:
+        """Where every clause is true.
+
+        Raises:
+            CohortError: a column is missing, or holds text where numbers are compared.
+        """
+        table.require(self.columns)
+        return np.logical_and.reduce([clause.holds(table) for clause in self.clauses])
+
+
+def _clause(part: str, text: str) -> Clause:
+    found = CLAUSE.fullmatch(part)
+    if not found:
+        raise CohortError(f"rule: {text}", FORM, repr(part), "Write each clause as: column operator value.")
+    column = found["quoted"] or found["plain"]
+    if found["state"]:
+        return Clause(column=column, operator="is missing" if "missing" in found["state"] else "is present")
+    operator = re.sub(r"\s+", " ", found["operator"])
+    values = _values(found["value"], operator, part, text)
+    if operator in ("<", "<=", ">", ">=") and not NUMBER.fullmatch(values[0]):
+        raise CohortError(f"rule: {text}", f"a number after {operator}", repr(values[0]))
+    return Clause(column=column, operator=operator, values=values)  # type: ignore[arg-type]
+
+
+def _values(written: str, operator: str, part: str, text: str) -> tuple[str, ...]:
+    if operator not in ("in", "not in"):
+        return (_bare(written),)
+    if not (written.startswith("[") and written.endswith("]")):
+        raise CohortError(f"rule: {text}", f"a list after {operator}, such as [3, 4]", repr(part))
+    values = tuple(_bare(value) for value in written[1:-1].split(",") if value.strip())
+    if not values:
+        raise CohortError(f"rule: {text}", f"at least one value after {operator}", "none")
+    return values
+
+
+def _bare(value: str) -> str:
+    return value.strip().strip("\"'")

@@ -1,0 +1,94 @@
+"""Units: one unit for a quantity throughout a cohort, by conversion that is written down, or a refusal."""
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dpm.cohort.cleaning import LedgerLine, touched
+from dpm.cohort.column import NumberColumn
+from dpm.cohort.table import Table
+from dpm.errors import CohortError
+
+if TYPE_CHECKING:
+    import pint
+
+Uses = tuple[tuple[str, str, str], ...]
+"""Role, column and unit declared in the roles."""
+
+
+def convert(table: Table, uses: Uses, units: Mapping[str, str], subject: str) -> tuple[Table, tuple[LedgerLine, ...]]:
+    """Convert every column whose own unit is not the one its role declares.
+
+    Args:
+        table: as it was read.
+        uses: what the roles declare.
+        units: of the columns, as their data dictionary has them; a column it does not name has the declared unit.
+        subject: the column of the subject.
+
+    Raises:
+        CohortError: the two units measure different things, or one of them is not known.
+    """
+    lines = []
+    for role, column, declared in uses:
+        own = units.get(column, "")
+        if not own or own == declared or column not in table.columns:
+            continue
+        factor, offset = _change(table.name, role, column, own, declared)
+        if factor == 1.0 and offset == 0.0:
+            continue
+        values = table.number(column)
+        measured = ~np.isnan(values)
+        codes, _ = table.codes(subject)
+        rule = f"{column}: {own} to {declared}, multiplied by {factor:.10g}" + (
+            f", plus {offset:.10g}" if offset else ""
+        )
+        lines.append(
+            LedgerLine(
+                kind="convert",
+                rule=rule,
+                column=column,
+                reason=f"the unit declared in {role}",
+                rows=touched(table, measured, column),
+                subjects=len(np.unique(codes[measured])),
+            )
+        )
+        table = table.with_columns({column: NumberColumn(factor * values + offset)}, table.origins.get(column))
+    return table, tuple(lines)
+
+
+def _change(name: str, role: str, column: str, own: str, declared: str) -> tuple[float, float]:
+    """Factor and offset from one unit to the other."""
+    where = f"{name}: {column}"
+    got = f"{declared!r} declared in {role}"
+    try:
+        registry = _registry()
+        zero, one = (registry.Quantity(x, _spelt(own)).to(_spelt(declared)).magnitude for x in (0.0, 1.0))
+    except Exception as error:  # pint raises errors of a dozen unrelated kinds for a text it cannot read
+        do = f"Declare {own!r}, or convert the column and its dictionary first ({_reason(error)})."
+        expected = f"the unit {own!r} that its data dictionary gives, or one it can be converted to"
+        raise CohortError(where, expected, got, do) from None
+    return float(one - zero), float(zero)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+
+
+def _spelt(unit: str) -> str:
+    """A unit as pint writes it: `10³/µL` is `1000/uL`, cells and copies are counts."""
+    powers = {"10³": "1000", "10^3": "1000", "10⁶": "1000000", "10^6": "1000000", "10⁹": "1e9", "10^9": "1e9"}
+    for written, number in powers.items():
+        unit = unit.replace(written, number)
+    return unit.replace("µ", "u").replace("μ", "u").replace("²", "**2").replace("³", "**3").replace("%", "percent")
+
+
+@functools.cache
+def _registry() -> "pint.UnitRegistry":
+    import pint
+
+    registry: pint.UnitRegistry = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
+    for unit in ("cells = count", "copies = count", "point = [points]", "letter = [letters]"):
+        registry.define(unit)
+    return registry
