@@ -47,7 +47,9 @@ REMEDIES = {
 def parameter_table(posterior: Posterior) -> pd.DataFrame:
     """Per population value: mean, sd, quantiles, diagnostics, and the Laplace estimate it was started from.
 
-    Constants (the diagonal of a correlation matrix) and the Cholesky factor of a matrix shown itself are left out.
+    What another row says already is left out: the upper half of a symmetric matrix, the ones on the diagonal of a
+    correlation matrix, the zeros above the diagonal of a triangular one, and the Cholesky factor of a matrix shown
+    itself. Any other value is shown, a constant one too: a chain that never moves must not pass for converged.
 
     Returns:
         columns `site`, `mean`, `sd`, `q2.5`, `q97.5`, `rhat`, `ess_bulk`, `ess_tail`, `mcse_mean`,
@@ -55,17 +57,29 @@ def parameter_table(posterior: Posterior) -> pd.DataFrame:
     """
     rows = []
     for name, values in posterior.draws.data_vars.items():
-        if str(name).endswith("_cholesky"):
+        if str(name).endswith("_cholesky") and str(name).removesuffix("_cholesky") in posterior.draws:
             continue
         array = values.to_numpy()
-        for index in np.ndindex(array.shape[2:]):
-            if len(index) == 2 and index[0] <= index[1] and array.shape[2] == array.shape[3]:
-                continue
+        for index in _informative(array):
             label = f"{name}[{','.join(map(str, index))}]" if index else str(name)
             rows.append({"site": label, **_row(array[(..., *index)])})
     table = pd.DataFrame(rows)
     laplace = posterior.estimates.reindex(table["site"])
     return table.assign(laplace_estimate=laplace["estimate"].to_numpy(), laplace_se=laplace["se"].to_numpy())
+
+
+def _informative(array: np.ndarray) -> list[tuple[int, ...]]:
+    """The elements of a site, of shape (chain, draw, ...), that no other element determines."""
+    every = list(np.ndindex(array.shape[2:]))
+    if array.ndim != 4 or array.shape[2] != array.shape[3] or array.shape[2] < 2:
+        return every
+    upper = [index for index in every if index[0] < index[1]]
+    symmetric = np.allclose(array, np.swapaxes(array, 2, 3), rtol=1e-12)
+    triangular = all(np.all(array[(..., *index)] == 0.0) for index in upper)
+    if not (symmetric or triangular):
+        return every
+    ones = [(k, k) for k in range(array.shape[2]) if np.allclose(array[..., k, k], 1.0, rtol=1e-12)]
+    return [index for index in every if index not in upper and index not in ones]
 
 
 def _row(draws: np.ndarray) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Predict patients the model has not seen, from what their twins would be given."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ from dpm.checks.calibration import coverage_table, covered_by
 from dpm.cohort.cohort import Cohort
 from dpm.cohort.encodings import Encodings
 from dpm.errors import CheckError
-from dpm.inference.effects import draw_effects
+from dpm.inference.effects import draw_effects, unreliable
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
 from dpm.inference.marginal import Marginal
@@ -57,7 +58,8 @@ def held_out_coverage(
         see `coverage_table`.
 
     Raises:
-        CheckError: fewer patients than folds have a follow-up visit.
+        CheckError: fewer patients than folds have a follow-up visit, or a held-out patient cannot be predicted.
+        InferenceError: the model cannot be fitted without one of the folds.
     """
     fold_key, fit_key = jax.random.split(key)
     visit = nearest_follow_up(cohort, outcome, at)
@@ -99,11 +101,22 @@ class _FoldFitter:
         self, held: Int[np.ndarray, " subject"] | np.ndarray, time: Float[np.ndarray, "visit subject"], *, key: Key
     ) -> Float[np.ndarray, "draw subject"]:
         fit_key, sample_key, effect_key, noise_key = jax.random.split(key, 4)
-        encodings = Encodings.learn(self.cohort.subset(self.ids[~held]))
+        encodings = self._encodings(held)
         training = self.cohort.records(encodings).hide(jnp.asarray(held))
         optimum = self.method.maximise(self.marginal, training, key=fit_key)
         vectors = optimum.sample(self.draws, key=sample_key)
         baseline = self.cohort.until(0.0).records(encodings)
         drawn = draw_effects(self.hierarchy, vectors, baseline, key=effect_key, replicates=self.replicates)
+        used = drawn._replace(converged=drawn.converged[held], acceptance=drawn.acceptance[held])
+        if why := unreliable(used):
+            do = "An interval without these patients would look better than the model is: simplify the model."
+            raise CheckError("holdout", "predictions for every held-out patient", why, do)
         predicted = predict_draws(self.hierarchy, vectors, drawn.effects, baseline.at(jnp.asarray(time)), key=noise_key)
         return np.asarray(predicted.measurement[self.outcome])[:, :, 0, :].reshape(-1, self.cohort.n_subjects)
+
+    def _encodings(self, held: Int[np.ndarray, " subject"] | np.ndarray) -> Encodings:
+        """Centres and scales of the training patients; the levels of groups are the cohort's, so that one met in the
+        held-out patients alone is drawn from its prior.
+        """
+        learned = Encodings.learn(self.cohort.subset(self.ids[~held]))
+        return replace(learned, levels=Encodings.learn(self.cohort).levels)

@@ -11,7 +11,7 @@ from dpm.cohort.records import Records
 from dpm.control.effect import Effect
 from dpm.control.estimand import Estimand, MeanChange, SlopeDifference, require_outcome, unit_of
 from dpm.errors import ControlError
-from dpm.inference.effects import draw_effects
+from dpm.inference.effects import draw_effects, unreliable
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
 from dpm.posterior.fit import fit
@@ -25,7 +25,7 @@ ASSUMPTIONS = (
     "Given the covariates and the baseline value, trial patients left untreated would have followed the natural-"
     "history model: no unmeasured prognostic difference, no effect of entering a trial, no drift of standard of care.",
     "The natural-history model is right in form.",
-    "Missing visits, death and transplant depend on what was measured before them (missing at random).",
+    "Missing visits and intercurrent events depend on what was measured before them (missing at random).",
     "Treated and untreated courses of one patient are independent given covariates and baseline.",
 )
 
@@ -47,12 +47,23 @@ class TreatedCourse(NamedTuple):
         hierarchy = posterior.hierarchy(records)
         vectors = posterior.vectors(hierarchy)
         drawn = draw_effects(hierarchy, vectors, records, key=effect_key)
-        if float(np.min(drawn.converged)) < 1.0:
-            got = f"none for {int(np.sum(np.asarray(drawn.converged) < 1))} of {trial.n_subjects}"
-            raise ControlError("compare", "an inner mode for every treated patient and draw", got)
+        if why := unreliable(drawn):
+            do = "The treated patients' own courses cannot be drawn from this model: simplify it."
+            raise ControlError("compare", "conditional draws for every treated patient", why, do)
         return cls(hierarchy, records, vectors, drawn.effects)
 
     def predict(self, time: Float[np.ndarray, "visit subject"], *, key: Key) -> Predicted:
+        """Treated courses and measurements at `time` [years], leading axes `(draw, replicate)`.
+
+        Raises:
+            ControlError: a time lies beyond the last measurement of any treated patient.
+        """
+        seen = np.stack([np.asarray(mask) for mask in self.records.observed.values()]).any(axis=0)
+        longest, latest = float(np.asarray(self.records.time)[seen].max()), float(np.max(time))
+        if latest > longest:
+            do = "Ask for an earlier time: nobody's treated course was measured that late, so it is extrapolation."
+            expected = f"times up to {longest:.2f} years, the last measurement in a treated patient"
+            raise ControlError("compare", expected, f"{latest:.2f}", do)
         return predict_draws(
             self.hierarchy, self.vectors, self.effects, self.records.at(jax.numpy.asarray(time)), key=key
         )
@@ -75,7 +86,8 @@ def compare(
         course: `TreatedCourse.of(arm, trial)`, where several estimands share it; otherwise it is fitted here.
 
     Raises:
-        ControlError: the arm is not of these patients, or the estimand does not fit the cohort.
+        ControlError: the arm is not of these patients, the estimand does not fit the cohort, or it asks for a time
+            beyond the last measurement of the treated.
         VirtualError: the estimand asks for a time beyond the follow-up of the natural history.
         InferenceError: the model of the treated arm cannot be fitted.
     """

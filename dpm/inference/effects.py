@@ -4,6 +4,7 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
+import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
@@ -15,6 +16,9 @@ from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import TAIL, Marginal, student_quantile
 from dpm.types import Array, Bool, Float, Key, PerSubject
 
+LEAST_ACCEPTED = 0.4
+"""Share of conditional proposals a subject must accept; near 0.8 for a normal conditional, see `unreliable`."""
+
 
 class EffectDraws(NamedTuple):
     """Conditional draws of subject effects.
@@ -22,7 +26,7 @@ class EffectDraws(NamedTuple):
     Attributes:
         effects: unconstrained scale.
         acceptance: per subject, share of proposals accepted, over all draws; near 0.8 for a normal conditional.
-        converged: per subject, share of population draws whose inner mode was found.
+        converged: per subject, share of population draws whose inner mode was found, at draws of finite density.
     """
 
     effects: Float[Array, "draw replicate effect subject"]
@@ -86,7 +90,9 @@ def _given_population(
         z = student_quantile(jax.random.uniform(one, modes.effects.shape, minval=1e-12))
         log_proposal = jnp.sum(-0.5 * (TAIL + 1.0) * jnp.log1p(z**2 / TAIL), axis=0)
         effects = modes.effects + blocks.solve_upper(lower, z)
-        return effects, density(effects) - log_proposal
+        log_weight = density(effects) - log_proposal
+        # A density that is not a number, such as of a curve that overflows, is impossible, not a place to stay.
+        return effects, jnp.where(jnp.isnan(log_weight), -jnp.inf, log_weight)
 
     def run(one: Key) -> _Chain:
         first_key, walk_key = jax.random.split(one)
@@ -106,7 +112,25 @@ def _given_population(
         return lax.scan(move, first, jax.random.split(walk_key, steps))[0]
 
     chains = jax.vmap(run)(jax.random.split(key, replicates))
-    found: Bool[Array, " subject"] = modes.converged & definite
+    found: Bool[Array, " subject"] = modes.converged & definite & jnp.all(jnp.isfinite(chains.log_weight), axis=0)
     return EffectDraws(
         jnp.where(found, chains.effects, jnp.nan), chains.accepted.mean(axis=0), found.astype(vector.dtype)
     )
+
+
+def unreliable(drawn: EffectDraws) -> str:
+    """Why these draws must not be used, in words; empty where they may be.
+
+    An independence sampler that accepts a share $a$ of its proposals is, after $k$ steps, still at a proposal never
+    weighed against another with probability about $(1 - a)^k$: 2 % for the eight steps of `draw_effects` at
+    `LEAST_ACCEPTED`.
+    """
+    lost = np.flatnonzero(np.asarray(drawn.converged) < 1.0)
+    if lost.size:
+        return f"no conditional mode in some draws for {lost.size} of {drawn.converged.size} (first at {lost[0]})"
+    stuck = np.flatnonzero(np.asarray(drawn.acceptance) < LEAST_ACCEPTED)
+    if stuck.size:
+        share = float(np.min(np.asarray(drawn.acceptance)))
+        which = f"{stuck.size} of {drawn.acceptance.size} (first at {stuck[0]})"
+        return f"under {LEAST_ACCEPTED:.0%} of conditional proposals accepted, down to {share:.0%}, for {which}"
+    return ""

@@ -1,6 +1,6 @@
 """What a traced model says of itself: which sites are the population's, which a subject's, and their densities."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -10,49 +10,19 @@ from jax import numpy as jnp
 from numpyro import distributions as dist
 from numpyro import handlers
 from numpyro.distributions.distribution import validation_enabled
-from numpyro.distributions.transforms import Transform, biject_to
 from numpyro.infer import init_to_uniform
 from numpyro.infer.util import compute_log_probs
 
 from dpm.cohort.records import Records
-from dpm.errors import ModelError
+from dpm.inference.plate_rule import check_independent, check_plate, check_supports, innermost, is_subject
+from dpm.inference.site import Site, site_of
 from dpm.types import Array, Float, Model, PerSubject, Sites
 
 Part = Literal["all", "latent"]
 
 
-@dataclass(frozen=True)
-class Site:
-    """One latent site.
-
-    Attributes:
-        name: as sampled.
-        shape: of its value on the unconstrained scale.
-        transform: from the unconstrained scale to the support.
-        subject_axis: where the plate sits in `shape`; None for a population site.
-        centre: the prior mean on the unconstrained scale, zero where the prior has none.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    transform: Transform
-    subject_axis: int | None
-    centre: Array
-
-    @property
-    def size(self) -> int:
-        """Unconstrained values, per subject where the site is a subject's."""
-        kept = [length for axis, length in enumerate(self.shape) if axis != self.subject_axis]
-        return int(np.prod(kept)) if kept else 1
-
-
 _KNOWN: WeakKeyDictionary[Model, dict[tuple[Any, ...], "Hierarchy"]] = WeakKeyDictionary()
 """Traced models, so that functions compiled for one are found again by the next fit of the same model."""
-
-
-def is_subject(message: dict[str, Any]) -> bool:
-    """Whether a site stands inside the subject plate."""
-    return any(frame.name == "subject" for frame in message["cond_indep_stack"])
 
 
 def _over_subjects(log_prob: Array) -> PerSubject:
@@ -74,19 +44,23 @@ class Hierarchy:
         model: any callable that keeps the subject-plate rule.
         population: latent sites outside the plate, in order of sampling.
         subject: latent sites inside it.
+        of_effects: deterministic sites outside the plate that move with subjects' effects, such as their mean: no
+            population value determines them.
     """
 
     model: Model
     population: tuple[Site, ...]
     subject: tuple[Site, ...]
+    of_effects: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, model: Model, records: Records) -> "Hierarchy":
         """Trace `model` once on `records`; the same model on records of the same shapes gives the same object.
 
         Raises:
-            ModelError: if no site stands in `plate("subject", n, dim=-1)`, that plate is elsewhere, or a latent site is
-                discrete or has a support that is not the same for all data and values.
+            ModelError: if no latent site stands in `plate("subject", n, dim=-1)`, that plate is elsewhere, a latent
+                site is discrete or has a support that is not the same for all data and values, or a subject's effects
+                enter a density that is not that subject's.
         """
         shapes = (jax.tree_util.tree_structure(records), *(leaf.shape for leaf in jax.tree_util.tree_leaves(records)))
         try:
@@ -102,16 +76,27 @@ class Hierarchy:
     @classmethod
     def _traced(cls, model: Model, records: Records) -> "Hierarchy":
         sampled = _sampled(model, records, seed=0)
-        _check_plate(sampled, records.n_subjects)
+        check_plate(sampled, records.n_subjects)
         latent = {name: message for name, message in sampled.items() if not message["is_observed"]}
         with validation_enabled(False):
-            _check_supports(latent, _sampled(model, jax.tree_util.tree_map(_altered, records), seed=1))
-        sites = {name: _site(name, message) for name, message in latent.items()}
-        return cls(
+            check_supports(latent, _sampled(model, jax.tree_util.tree_map(_altered, records), seed=1))
+        sites = {name: site_of(name, message) for name, message in latent.items()}
+        split = cls(
             model,
             tuple(site for site in sites.values() if site.subject_axis is None),
             tuple(site for site in sites.values() if site.subject_axis is not None),
         )
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(records)):
+            return split
+        with jax.ensure_compile_time_eval(), validation_enabled(False):
+            return replace(split, of_effects=split._independent(records))
+
+    def _independent(self, records: Records) -> frozenset[str]:
+        """Compare densities at effects of which one subject's, then all, were moved; see `check_independent`."""
+        population = self.constrain(self.prior_centre() + 0.1)
+        still = 0.1 * jax.random.normal(jax.random.key(0), (self.n_effects, records.n_subjects))
+        moves = (still, still.at[:, 0].add(0.3), still + 0.3)
+        return check_independent([self._log_probs({**population, **self.effect_values(b)}, records) for b in moves])
 
     @property
     def n_population(self) -> int:
@@ -124,6 +109,10 @@ class Hierarchy:
     def prior_centre(self) -> Float[Array, " population"]:
         """The prior means, where a search may begin."""
         return jnp.concatenate([jnp.zeros(0), *(jnp.ravel(site.centre) for site in self.population)])
+
+    def prior_unit(self) -> Float[Array, " population"]:
+        """How far a search may step in each value before it has learned better."""
+        return jnp.concatenate([jnp.ones(0), *(jnp.ravel(site.unit) for site in self.population)])
 
     def population_names(self) -> list[str]:
         """A name per element of the population vector: the site's, with an index where it has several."""
@@ -233,64 +222,10 @@ def _sampled(model: Model, records: Records, *, seed: int) -> dict[str, dict[str
 
 def _flat_start(message: dict[str, Any]) -> Array | None:
     """A value for a flat prior, which has none to draw."""
-    flat = message["type"] == "sample" and isinstance(_innermost(message["fn"]), dist.ImproperUniform)
+    flat = message["type"] == "sample" and isinstance(innermost(message["fn"]), dist.ImproperUniform)
     return init_to_uniform(message) if flat else None
-
-
-def _innermost(fn: Any) -> dist.Distribution:
-    while isinstance(fn, dist.MaskedDistribution | dist.ExpandedDistribution | dist.Independent):
-        fn = fn.base_dist
-    return fn
 
 
 def _altered(leaf: Array) -> Array:
     """Other data of the same shape; what was a share stays one."""
     return 0.5 * leaf + 0.25 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-
-
-def _site(name: str, message: dict[str, Any]) -> Site:
-    fn = message["fn"]
-    transform = biject_to(fn.support)
-    shape = tuple(np.shape(jax.eval_shape(transform._inverse, message["value"])))
-    axis = len(fn.batch_shape) - 1 if is_subject(message) else None
-    return Site(name, shape, transform, axis, _centre(fn, transform, shape))
-
-
-def _centre(fn: Any, transform: Transform, shape: tuple[int, ...]) -> Array:
-    try:
-        centre = transform._inverse(jnp.broadcast_to(fn.mean, fn.shape()))
-    except NotImplementedError:
-        return jnp.zeros(shape)
-    # A Cauchy prior has no mean, and that of a half-open support may lie on its edge.
-    return jnp.where(jnp.isfinite(centre), centre, 0.0).reshape(shape)
-
-
-def _check_supports(latent: dict[str, dict[str, Any]], again: dict[str, dict[str, Any]]) -> None:
-    """One transform per site is kept, so its support must neither be discrete nor move with data or other values."""
-    for name, message in latent.items():
-        support = message["fn"].support
-        if support.is_discrete:
-            do = "Sum it out of the model, or give it a continuous form."
-            raise ModelError(name, "a continuous latent site", type(_innermost(message["fn"])).__name__, do)
-        if support != again[name]["fn"].support:
-            got = f"{support}, which moves with the data or another site"
-            do = "Sample it on a scale of its own, such as a share of the moving bound, and compute the rest."
-            raise ModelError(name, "a support that is always the same", got, do)
-
-
-def _check_plate(sampled: dict[str, dict[str, Any]], n_subjects: int) -> None:
-    frames = [frame for message in sampled.values() for frame in message["cond_indep_stack"] if frame.name == "subject"]
-    rule = 'plate("subject", n, dim=-1)'
-    if not frames:
-        raise ModelError(
-            "model", f"at least one site inside {rule}", "none", f"Sample what belongs to one subject inside {rule}."
-        )
-    wrong = [frame for frame in frames if frame.dim != -1 or frame.size != n_subjects]
-    if wrong:
-        got = f"size {wrong[0].size} at dim {wrong[0].dim}"
-        raise ModelError(
-            "model",
-            f"the subject plate of size {n_subjects} at dim -1",
-            got,
-            f"Use {rule} with n = records.n_subjects.",
-        )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from time import perf_counter
 from typing import Literal, NamedTuple
 
@@ -10,7 +9,6 @@ import jax
 import numpy as np
 import pandas as pd
 from jax import numpy as jnp
-from numpyro.distributions.transforms import IdentityTransform
 from scipy.optimize import minimize
 
 from dpm.cohort.records import Records
@@ -19,7 +17,8 @@ from dpm.inference.conditional import Modes
 from dpm.inference.draws import Draws, host
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import Level, Marginal
-from dpm.types import Array, Float, Key, Model, Sites
+from dpm.inference.population import natural_table, population_draws
+from dpm.types import Array, Float, Key, Model
 
 Vector = Float[Array, " population"]
 Objective = Literal["map", "ml"]
@@ -114,7 +113,9 @@ class Laplace:
         tried = []
         for attempt, one in enumerate(jax.random.split(key, self.starts)):
             vector = start if attempt == 0 and start is not None else _start(marginal.hierarchy, attempt, key=one)
-            result = surface.climb(np.asarray(vector), self.tolerance)
+            # Prior sds as units rescue a search on data far from unit size, and hamper one under very wide priors.
+            unit = np.asarray(marginal.hierarchy.prior_unit()) if attempt else np.ones(np.shape(vector))
+            result = surface.climb(np.asarray(vector), self.tolerance, unit)
             if isinstance(result, Optimum):
                 return result
             tried.append(result)
@@ -149,8 +150,8 @@ class _Surface:
             self.modes = found.effects
         return result, slope
 
-    def climb(self, vector: np.ndarray, tolerance: float) -> "Optimum | str":
-        """From `vector` to the maximum, or why it was not reached."""
+    def climb(self, vector: np.ndarray, tolerance: float, unit: np.ndarray) -> "Optimum | str":
+        """From `vector` to the maximum, or why it was not reached; `unit` is what a search counts each value in."""
         worst = [np.inf]
 
         def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
@@ -165,8 +166,14 @@ class _Surface:
         objective(vector)
         if not np.isfinite(worst[0]):
             return self._explain(vector)
-        rough = minimize(objective, vector, jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 20})
-        point = np.asarray(rough.x)
+
+        def in_units(point: np.ndarray) -> tuple[float, np.ndarray]:
+            value, slope = objective(point * unit)
+            return value, slope * unit
+
+        options = {"maxiter": 500, "maxcor": 20}
+        rough = minimize(in_units, vector / unit, jac=True, method="L-BFGS-B", options=options)
+        point = np.asarray(rough.x) * unit
         for _ in range(20):
             information = self.information(point)
             slope = objective(point)[1]
@@ -198,10 +205,12 @@ class _Surface:
 
     def information(self, vector: np.ndarray) -> np.ndarray:
         """Observed information by central differences of the exact gradient, steps of 1/1000 standard error."""
-        steps = 1e-4 * np.maximum(1.0, np.abs(vector))
-        rough = self._differences(vector, steps)
-        diagonal = np.diag(rough)
-        steps = np.where(diagonal > 0, np.clip(1e-3 / np.sqrt(np.abs(diagonal)), 1e-6, 1e-1), steps)
+        unit = np.asarray(self.marginal.hierarchy.prior_unit())
+        least, most = np.minimum(unit, 1.0), np.maximum(unit, 1.0)
+        steps = 1e-4 * np.maximum(least, np.abs(vector))
+        diagonal = np.diag(self._differences(vector, steps))
+        good = 1e-3 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+        steps = np.where(diagonal > 0, np.clip(good, 1e-6 * least, 1e-1 * most), steps)
         return self._differences(vector, steps)
 
     def _differences(self, vector: np.ndarray, steps: np.ndarray) -> np.ndarray:
@@ -215,7 +224,7 @@ class _Surface:
     def _optimum(self, vector: np.ndarray, information: np.ndarray, decrement: float) -> "Optimum":
         (_, (total, _, modes)), _ = self.gradient(vector)
         covariance = np.linalg.inv(information)
-        table = _table(self.marginal.hierarchy, self.records, vector, covariance)
+        table = natural_table(self.marginal.hierarchy, self.records, vector, covariance)
         return Optimum(vector, covariance, np.asarray(modes.effects), float(total), decrement, table)
 
     def _explain(self, vector: np.ndarray) -> str:
@@ -245,8 +254,7 @@ def _undetermined(hierarchy: Hierarchy, information: np.ndarray) -> str | None:
     """
     names = hierarchy.population_names()
     diagonal = np.diag(information)
-    stretched = np.array([type(site.transform) is not IdentityTransform for site in hierarchy.population])
-    scale = np.repeat(stretched, [site.size for site in hierarchy.population])
+    scale = np.repeat([site.bounded for site in hierarchy.population], [site.size for site in hierarchy.population])
     lost = [name for name, d, s in zip(names, diagonal, scale, strict=True) if d <= 0 or (s and d < 1e-2)]
     if lost:
         return f"nothing determines {', '.join(lost[:4])} where the search ended: not identified, or a spread of zero."
@@ -262,52 +270,4 @@ def _undetermined(hierarchy: Hierarchy, information: np.ndarray) -> str | None:
 def _start(hierarchy: Hierarchy, attempt: int, *, key: Key) -> Vector:
     """The prior means first, then ever wider around them."""
     centre = hierarchy.prior_centre()
-    return centre + 0.5 * attempt * jax.random.normal(key, centre.shape)
-
-
-def population_values(hierarchy: Hierarchy, vector: Vector, records: Records) -> Sites:
-    """Population sites on their natural scale, with the deterministic sites that stand outside the plate.
-
-    A deterministic value per subject is that subject's, wherever it was computed, and is left out.
-    """
-    values = hierarchy.constrain(vector)
-    zeros = hierarchy.effect_values(jnp.zeros((hierarchy.n_effects, records.n_subjects)))
-    trace = hierarchy.trace(values, zeros, records)
-    derived = {
-        name: message["value"]
-        for name, message in trace.items()
-        if message["type"] == "deterministic"
-        and not message.get("cond_indep_stack")
-        and records.n_subjects not in np.shape(message["value"])
-    }
-    return {**values, **derived}
-
-
-@partial(jax.jit, static_argnums=1)
-def population_draws(vectors: Float[Array, "draw population"], hierarchy: Hierarchy, records: Records) -> Sites:
-    """`population_values` of many draws."""
-    return jax.vmap(lambda vector: population_values(hierarchy, vector, records))(vectors)
-
-
-@partial(jax.jit, static_argnums=1)
-def _natural(vector: Vector, hierarchy: Hierarchy, records: Records) -> tuple[Sites, Sites]:
-    """Population values, and their Jacobian with respect to the vector."""
-
-    def values(at: Vector) -> Sites:
-        return population_values(hierarchy, at, records)
-
-    return values(vector), jax.jacfwd(values)(vector)
-
-
-def _table(hierarchy: Hierarchy, records: Records, vector: np.ndarray, covariance: np.ndarray) -> pd.DataFrame:
-    """Estimates and delta-method standard errors on the natural scale."""
-    values, slopes = _natural(jnp.asarray(vector), hierarchy, records)
-    rows = {}
-    for name, value in values.items():
-        slope = np.asarray(slopes[name]).reshape(-1, vector.size)
-        se = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", slope, covariance, slope), 0.0))
-        flat = np.asarray(value).ravel()
-        for k, index in enumerate(np.ndindex(np.shape(value))):
-            label = f"{name}[{','.join(map(str, index))}]" if index else name
-            rows[label] = {"estimate": flat[k], "se": se[k]}
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return centre + 0.5 * attempt * hierarchy.prior_unit() * jax.random.normal(key, centre.shape)

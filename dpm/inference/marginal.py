@@ -17,7 +17,8 @@ from dpm.cohort.records import Records
 from dpm.errors import InferenceError
 from dpm.inference import blocks
 from dpm.inference.conditional import Blocks, Density, Effects, Modes, derivatives, find_modes, implicit_modes
-from dpm.inference.hierarchy import Hierarchy, is_subject
+from dpm.inference.hierarchy import Hierarchy
+from dpm.inference.plate_rule import is_subject
 from dpm.types import Array, Float, Key, PerSubject, Sites
 
 Level = Literal["focei", "laplace", "quadrature", "qmc"]

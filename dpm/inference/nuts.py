@@ -14,8 +14,9 @@ from numpyro.infer import NUTS as Kernel
 from dpm.cohort.records import Records
 from dpm.inference.draws import Draws, host
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.laplace import Laplace, population_values
+from dpm.inference.laplace import Laplace
 from dpm.inference.marginal import Marginal
+from dpm.inference.population import population_values
 from dpm.inference.whitening import Whitening
 from dpm.types import Array, Key, Model, Sites
 

@@ -10,7 +10,7 @@ from jax import numpy as jnp
 from dpm.cohort.cohort import Cohort
 from dpm.cohort.records import Records
 from dpm.errors import VirtualError
-from dpm.inference.effects import draw_effects
+from dpm.inference.effects import LEAST_ACCEPTED, draw_effects
 from dpm.inference.hierarchy import Hierarchy
 from dpm.posterior.posterior import Posterior
 from dpm.posterior.predict import Predicted, predict_draws
@@ -157,12 +157,12 @@ def _require_twins(patients: pd.DataFrame) -> None:
             f"none for some draws of {got}",
             "Look at these patients' baseline values.",
         )
-    stuck = patients.index[patients["acceptance"] < 0.1]
+    stuck = patients.index[patients["acceptance"] < LEAST_ACCEPTED]
     if len(stuck):
         got = f"less for {len(stuck)} of {len(patients)} (first: {stuck[0]})"
         raise VirtualError(
             "synthetic_arm",
-            "at least 10 % of conditional proposals accepted",
+            f"at least {LEAST_ACCEPTED:.0%} of conditional proposals accepted",
             got,
             "Their conditional distribution is far from its normal approximation: simplify the model.",
         )

@@ -16,8 +16,8 @@ import dpm
 from dpm.inference.draws import Draws, host
 from dpm.inference.effects import draw_effects
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.laplace import population_draws
 from dpm.inference.marginal import Marginal
+from dpm.inference.population import population_draws
 from dpm.types import Array, Key, Model
 
 

@@ -82,3 +82,32 @@ def test_a_diagnostic_that_is_not_a_number_does_not_pass() -> None:
     stuck = posterior()
     stuck.draws["slope"].values[:] = 1.0
     assert not convergence_table(stuck).set_index("criterion")["passed"]["r_hat"]
+
+
+def with_matrix(name: str, matrix: np.ndarray) -> Posterior:
+    """The good chains, and a matrix of shape (chain, draw, 2, 2) beside them."""
+    good = posterior()
+    draws = good.draws.assign({name: (("chain", "draw", "a", "b"), matrix)})
+    return replace(
+        good, tree=xr.DataTree.from_dict({"posterior": draws, "sample_stats": good.tree["sample_stats"].to_dataset()})
+    )
+
+
+def test_no_value_of_a_matrix_escapes_the_gate() -> None:
+    """A matrix that is neither symmetric nor triangular, stuck in its upper corner; a covariance; a lone factor."""
+    rng = np.random.default_rng(8)
+    free = rng.normal(size=(4, 1000, 2, 2))
+    free[3, :, 0, 1] += 3.0
+    stuck = with_matrix("transition", free)
+    assert convergence_table(stuck).set_index("criterion").loc["r_hat", "worst"] == "transition[0,1]"
+    with pytest.raises(CheckError, match=r"transition\[0,1\]"):
+        require_converged(stuck)
+
+    factor = np.tril(free[:, :, ::-1, ::-1])
+    shown = parameter_table(with_matrix("spread_cholesky", factor))["site"].tolist()
+    assert [name for name in shown if name.startswith("spread")] == [
+        f"spread_cholesky[{index}]" for index in ("0,0", "1,0", "1,1")
+    ]
+    covariance = factor @ np.swapaxes(factor, 2, 3)
+    shown = parameter_table(with_matrix("spread", covariance))["site"].tolist()
+    assert [name for name in shown if name.startswith("spread")] == ["spread[0,0]", "spread[1,0]", "spread[1,1]"]

@@ -5,13 +5,20 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from numpyro import distributions as dist
 
 from dpm.checks.holdout import _FoldFitter, held_out_coverage, nearest_follow_up
 from dpm.checks.predictive import visual_check
+from dpm.cohort import read_cohort
 from dpm.cohort.cohort import Cohort
+from dpm.components.outcome import Gaussian, Outcome
+from dpm.components.parameter import Parameter
+from dpm.components.progression import ProgressionModel
+from dpm.components.trajectory import Linear
 from dpm.errors import CheckError
 from dpm.inference.laplace import Laplace
 from tests.placebo import KEY, certain_posterior, history, model
+from tests.posterior.small import ROLES, table
 
 
 def small() -> Cohort:
@@ -84,3 +91,23 @@ def test_data_simulated_from_the_model_pass_its_visual_check() -> None:
 def test_bins_without_values_are_refused() -> None:
     with pytest.raises(CheckError, match="bins"):
         visual_check(certain_posterior(5), history(), outcome="log_bilirubin", bins=[20.0, 30.0], key=KEY)
+
+
+def test_predictions_that_cannot_be_trusted_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They used to count as not covered, or as covered by a proposal that was never weighed."""
+    monkeypatch.setattr("dpm.inference.effects.LEAST_ACCEPTED", 0.99)
+    with pytest.raises(CheckError, match="held-out patient, got under 99% of conditional proposals accepted"):
+        held_out_coverage(model(), small(), outcome="log_bilirubin", at=2.0, key=KEY, folds=2, draws=30)
+
+
+def test_a_group_met_in_held_out_patients_alone() -> None:
+    """The one patient of a hospital leaves training without it: it is predicted from the prior of hospitals."""
+    data = table(hospitals=("north", "east"))
+    data.loc[data["patient"] == data["patient"].iloc[0], "hospital"] = "south"
+    level = Parameter(dist.Normal(10.0, 5.0), subject=dist.HalfNormal(2.0), groups={"hospital": dist.HalfNormal(1.0)})
+    outcome = Outcome(Linear(level=level, slope=Parameter(dist.Normal(0.0, 5.0))), Gaussian(sd=dist.HalfNormal(1.0)))
+    with_groups = ProgressionModel(outcomes={"score": outcome})
+    found = held_out_coverage(
+        with_groups, read_cohort(data, ROLES), outcome="score", at=1.0, key=KEY, folds=2, draws=30
+    )
+    assert found["n"].eq(37).all()

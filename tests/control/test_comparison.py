@@ -93,3 +93,12 @@ def test_the_interval_does_not_shrink_with_more_twins(course: TreatedCourse) -> 
     )
     se = [compare(trial(), each, estimand=CHANGE, key=KEY, course=course).se for each in (few, many)]
     assert se[1] == pytest.approx(se[0], rel=0.2)
+
+
+def test_treated_courses_are_not_extrapolated(arm: VirtualArm, course: TreatedCourse) -> None:
+    """Treated patients measured for one year say nothing of the second, whatever their model does."""
+    records = course.records
+    seen = {name: mask & (records.time <= 1.0) for name, mask in records.observed.items()}
+    short = course._replace(records=replace(records, observed=seen))
+    with pytest.raises(ControlError, match=r"times up to 1\.00 years, the last measurement in a treated patient"):
+        compare(trial(), arm, estimand=SLOPE, key=KEY, course=short)

@@ -4,11 +4,15 @@ from dataclasses import replace
 
 import jax
 import numpy as np
+import numpyro
 import pytest
 from jax import numpy as jnp
+from numpyro import distributions as dist
 from scipy.stats import poisson
 
-from dpm.inference.effects import EffectDraws, draw_effects
+from dpm.cohort import Records
+from dpm.inference.effects import EffectDraws, draw_effects, unreliable
+from dpm.inference.hierarchy import Hierarchy
 
 from . import orthodont
 from .examples import hierarchy, records, vector
@@ -112,3 +116,31 @@ def test_a_subject_without_a_mode_has_no_draws() -> None:
     )
     assert jnp.isnan(found.effects).all(axis=(0, 1, 2)).tolist() == [False, False, True, False, False, False]
     assert found.converged.tolist() == [1.0, 1.0, 0.0, 1.0, 1.0, 1.0]
+
+
+def test_where_a_curve_is_not_a_number_no_draw_stays() -> None:
+    """Four in a hundred first proposals lie where this root has no value: what starts there has to move on."""
+
+    def roots(data: Records) -> None:
+        level = numpyro.sample("level", dist.Normal(0.0, 1.0))
+        with numpyro.plate("subject", data.n_subjects, dim=-1):
+            b = numpyro.sample("b", dist.Normal(0.0, 1.0))
+            with numpyro.plate("visit", data.time.shape[0], dim=-2):
+                y = dist.Normal(level + jnp.sqrt(1.0 + 0.45 * b) * jnp.ones(data.time.shape), 2.0, validate_args=False)
+                numpyro.sample("seizures", y, obs=0.1 * data.values["seizures"])
+
+    data = records("poisson")
+    split = Hierarchy.of(roots, data)
+    found = draw_effects(split, jnp.zeros((1, 1)), data, key=jax.random.key(0), replicates=2000)
+    np.testing.assert_array_equal(found.converged, 1.0)
+    assert float(found.effects.min()) > -1.0 / 0.45
+    assert unreliable(found) == ""
+
+
+def test_draws_that_hardly_moved_are_unreliable() -> None:
+    found = draws("poisson", replicates=4)
+    assert unreliable(found) == ""
+    stuck = found._replace(acceptance=found.acceptance.at[3].set(0.2))
+    assert unreliable(stuck) == "under 40% of conditional proposals accepted, down to 20%, for 1 of 6 (first at 3)"
+    lost = stuck._replace(converged=found.converged.at[1].set(0.5))
+    assert unreliable(lost) == "no conditional mode in some draws for 1 of 6 (first at 1)"

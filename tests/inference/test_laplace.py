@@ -16,6 +16,7 @@ from dpm.components.progression import ProgressionModel
 from dpm.components.trajectory import Linear
 from dpm.errors import InferenceError
 from dpm.inference.laplace import Laplace, Objective
+from dpm.types import Model
 
 from . import wang
 from .examples import marginal, records
@@ -146,3 +147,27 @@ def test_nothing_to_learn() -> None:
     model = lines(level=Parameter(17.0, subject=2.0), slope=Parameter(0.5))
     with pytest.raises(InferenceError, match="at least one value to learn"):
         Laplace().run(model, records("orthodont"), key=KEY)
+
+
+def in_units_of(factor: float) -> Model:
+    def model(data: Records) -> None:
+        line = numpyro.sample("line", dist.Normal(0.0, 20.0 * factor).expand([2]).to_event(1))
+        sd = numpyro.sample("sd", dist.HalfNormal(5.0 * factor))
+        spread = numpyro.sample("spread", dist.HalfNormal(5.0 * factor))
+        with numpyro.plate("subject", data.n_subjects, dim=-1):
+            b = numpyro.sample("b", dist.Normal(0.0, 1.0))
+            with numpyro.plate("visit", data.time.shape[0], dim=-2):
+                mean = line[0] + line[1] * data.time + spread * b
+                numpyro.sample("distance", dist.Normal(mean, sd), obs=factor * data.values["distance"])
+
+    return model
+
+
+@pytest.mark.parametrize("factor", [1e-7, 1e3, 1e7])
+def test_the_unit_of_the_data_changes_nothing(factor: float) -> None:
+    """Estimates and standard errors in any unit, those of a vector of values with an sd above ten among them."""
+    data = records("orthodont")
+    one, other = (Laplace(draws=5).run(in_units_of(by), data, key=KEY) for by in (1.0, factor))
+    np.testing.assert_allclose(other.estimates / factor, one.estimates, rtol=2e-5)
+    in_one_unit = other.facts["log_likelihood"] + 108 * np.log(factor)
+    assert in_one_unit == pytest.approx(one.facts["log_likelihood"], abs=1e-6)

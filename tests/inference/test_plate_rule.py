@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import numpy as np
@@ -212,6 +213,60 @@ def test_a_broken_rule_is_refused(plate: Callable[[int], numpyro.plate], message
     with pytest.raises(ModelError) as refusal:
         Hierarchy.of(plated(plate), wang.records())
     assert str(refusal.value) == message
+
+
+def shared(data: Records, *, inside: bool) -> None:
+    """Subjects that lean on each other's effects: in the measurements, or in a term outside the plate."""
+    decay = numpyro.sample("decay", dist.LogNormal(jnp.log(0.5), 1.0))
+    with numpyro.plate("subject", data.n_subjects, dim=-1):
+        eta = numpyro.sample("eta", dist.Normal(0.0, 0.2))
+        own = eta - eta.mean() if inside else eta
+        with numpyro.plate("visit", 2, dim=-2):
+            mean = 10.0 * jnp.exp(-decay * jnp.exp(own) * data.time)
+            numpyro.sample("y", dist.Normal(mean, jnp.sqrt(0.1)), obs=data.values["y"])
+    if not inside:
+        numpyro.factor("sum_to_zero", -50.0 * eta.sum() ** 2)
+
+
+@pytest.mark.parametrize(
+    ("inside", "message"),
+    [
+        (True, "y: expected subjects that are independent, got another subject's effects in its density"),
+        (False, "sum_to_zero: expected a site outside the plate without subjects' effects, got a density they enter"),
+    ],
+)
+def test_subjects_that_are_not_independent_are_refused(inside: bool, message: str) -> None:
+    with pytest.raises(ModelError) as refusal:
+        Hierarchy.of(partial(shared, inside=inside), wang.records())
+    assert str(refusal.value).startswith(message)
+
+
+def test_a_model_without_effects_is_refused() -> None:
+    def model(data: Records) -> None:
+        decay = numpyro.sample("decay", dist.LogNormal(jnp.log(0.5), 1.0))
+        with numpyro.plate("subject", data.n_subjects, dim=-1), numpyro.plate("visit", 2, dim=-2):
+            numpyro.sample("y", dist.Normal(10.0 * jnp.exp(-decay * data.time), 1.0), obs=data.values["y"])
+
+    with pytest.raises(ModelError, match="at least one subject-level effect"):
+        Hierarchy.of(model, wang.records())
+
+
+def test_what_moves_with_effects_is_not_a_population_value() -> None:
+    """The mean of the effects, at effects of zero, would be reported as a number that no draw has."""
+
+    def model(data: Records) -> None:
+        decay = numpyro.sample("decay", dist.LogNormal(jnp.log(0.5), 1.0))
+        with numpyro.plate("subject", data.n_subjects, dim=-1):
+            eta = numpyro.sample("eta", dist.Normal(0.0, 0.2))
+            with numpyro.plate("visit", 2, dim=-2):
+                mean = 10.0 * jnp.exp(-decay * jnp.exp(eta) * data.time)
+                numpyro.sample("y", dist.Normal(mean, jnp.sqrt(0.1)), obs=data.values["y"])
+        numpyro.deterministic("mean_decay", (decay * jnp.exp(eta)).mean())
+        numpyro.deterministic("half_life", jnp.log(2.0) / decay)
+
+    draws = Laplace(draws=5).run(model, wang.records(), key=jax.random.key(0))
+    assert set(draws.sites) == {"decay", "half_life"} == set(draws.estimates.index)
+    np.testing.assert_allclose(draws.sites["half_life"], np.log(2.0) / draws.sites["decay"])
 
 
 def test_focei_refuses_what_is_not_normal() -> None:

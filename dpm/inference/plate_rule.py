@@ -1,0 +1,102 @@
+"""The rule that makes a NumPyro model usable, and refusals of models that would run and be wrong.
+
+What belongs to one subject is sampled inside `plate("subject", n, dim=-1)`, everything else outside, and subjects are
+independent given what is outside.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpyro import distributions as dist
+
+from dpm.errors import ModelError
+from dpm.types import Array, Sites
+
+type Messages = dict[str, dict[str, Any]]
+
+RULE = 'plate("subject", n, dim=-1)'
+
+
+def is_subject(message: dict[str, Any]) -> bool:
+    """Whether a site stands inside the subject plate."""
+    return any(frame.name == "subject" for frame in message["cond_indep_stack"])
+
+
+def check_plate(sampled: Messages, n_subjects: int) -> None:
+    """Refuse a subject plate that is missing, empty of latent sites, of another size or elsewhere.
+
+    Raises:
+        ModelError: see above.
+    """
+    frames = [frame for message in sampled.values() for frame in message["cond_indep_stack"] if frame.name == "subject"]
+    if not frames:
+        do = f"Sample what belongs to one subject inside {RULE}."
+        raise ModelError("model", f"at least one site inside {RULE}", "none", do)
+    wrong = [frame for frame in frames if frame.dim != -1 or frame.size != n_subjects]
+    if wrong:
+        got = f"size {wrong[0].size} at dim {wrong[0].dim}"
+        do = f"Use {RULE} with n = records.n_subjects."
+        raise ModelError("model", f"the subject plate of size {n_subjects} at dim -1", got, do)
+    if all(message["is_observed"] for message in sampled.values() if is_subject(message)):
+        do = "Give at least one parameter a spread between subjects."
+        raise ModelError("model", f"at least one subject-level effect, sampled inside {RULE}", "none", do)
+
+
+def check_supports(latent: Messages, again: Messages) -> None:
+    """Refuse a support that is discrete or that moves with data or other values: one transform per site is kept.
+
+    Raises:
+        ModelError: see above.
+    """
+    for name, message in latent.items():
+        support = message["fn"].support
+        if support.is_discrete:
+            do = "Sum it out of the model, or give it a continuous form."
+            raise ModelError(name, "a continuous latent site", type(innermost(message["fn"])).__name__, do)
+        if support != again[name]["fn"].support:
+            got = f"{support}, which moves with the data or another site"
+            do = "Sample it on a scale of its own, such as a share of the moving bound, and compute the rest."
+            raise ModelError(name, "a support that is always the same", got, do)
+
+
+def check_independent(runs: Sequence[tuple[Sites, Messages]]) -> frozenset[str]:
+    """Refuse densities that a subject's effects enter and that are not that subject's.
+
+    Every subject's integral is taken on its own, so such a term would be left out or counted wrongly without a sign.
+
+    Args:
+        runs: log densities and trace at some effects, at effects of which the first subject's were moved, and at
+            effects that all were.
+
+    Returns:
+        the deterministic sites outside the plate that move with effects.
+
+    Raises:
+        ModelError: see above.
+    """
+    (still, trace), (one, _), (every, moved) = runs
+    for name, log_prob in still.items():
+        if is_subject(trace[name]):
+            if not _same(log_prob[..., 1:], one[name][..., 1:]):
+                do = "Let what is inside the plate depend on the subject's own effects and on population values alone."
+                raise ModelError(name, "subjects that are independent", "another subject's effects in its density", do)
+        elif not _same(log_prob, every[name]):
+            do = f"Move it inside {RULE}, a term per subject."
+            raise ModelError(name, "a site outside the plate without subjects' effects", "a density they enter", do)
+    return frozenset(
+        name
+        for name, message in trace.items()
+        if message["type"] == "deterministic" and not _same(message["value"], moved[name]["value"])
+    )
+
+
+def innermost(fn: Any) -> dist.Distribution:
+    """A distribution without the wrappers that mask, expand or reinterpret it."""
+    while isinstance(fn, dist.MaskedDistribution | dist.ExpandedDistribution | dist.Independent):
+        fn = fn.base_dist
+    return fn
+
+
+def _same(one: Array, other: Array) -> bool:
+    return bool(np.allclose(np.asarray(one), np.asarray(other), rtol=1e-9, atol=1e-12, equal_nan=True))
