@@ -40,7 +40,7 @@ def dpm(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     """Fake stages in place of the real ones; the last is called as the commands call it."""
-    fakes = Stages(names=("validate", "fit", "report"))
+    fakes = Stages(names=("validate", "gate", "report"))
     monkeypatch.setattr("dpm.study.stages.STAGES", fakes.all)
     return fakes
 
@@ -93,7 +93,7 @@ def test_a_run_ends_with_the_answer_and_the_report(dpm: Dpm, stages: Stages, tmp
     code, out, _ = dpm("run", study)
     assert out.count("unchanged, skipped") == 3
     assert "synthetic control" in out
-    code, out, _ = dpm("run", study, "--force", "fit")
+    code, out, _ = dpm("run", study, "--force", "gate")
     assert out.count("unchanged, skipped") == 2
     assert "asked for with --force" in out
 

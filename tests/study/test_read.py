@@ -28,7 +28,7 @@ WRONG = {
     ),
     "missing key": ('name = "small"\n', "", "study.name", ["expected a value, got none"]),
     "text for a number": ("seed = 7", 'seed = "x"', "study.seed", ["a valid integer", "'x'"]),
-    "true for a number": ("draws = 10", "draws = true", "fit.draws", ["a valid integer", "True"]),
+    "true for a number": ("draws = 10", "draws = true", "fit.draws", ["a valid integer", "got true"]),
     "too small": ("folds = 2", "folds = 1", "check.folds", ["greater than or equal to 2, got 1"]),
     "unknown gate": ("draws = 10", "gate = { rhat = 1.1 }", "fit.gate.rhat", ["r_hat", 'Did you mean "r_hat"?']),
     "unknown unit of time": ('"day", unit = "days"', '"day", unit = "day"', "data.roles.time.unit", ["days, weeks"]),

@@ -14,7 +14,8 @@ from dpm.study.read import read_study
 from dpm.study.runner import run_study
 from dpm.study.shipped import demo_study
 from dpm.study.stages import STAGES
-from dpm.study.stages.fit import gate_of, method_of
+from dpm.study.stages.fit import method_of
+from dpm.study.stages.gate import gate_of
 from dpm.study.verify import verify
 
 SMALLER = {
@@ -58,7 +59,8 @@ def test_every_table_is_there_with_its_columns(finished: Path) -> None:
         assert not missing, (name, missing)
     found = read_run(finished)
     assert found.model["n_subjects"] == 154
-    assert found.model["method"] == "Laplace approximation (map, laplace), 50 draws"
+    words = "normal approximation at the maximum of the posterior density (marginal likelihood: Laplace), 50 draws"
+    assert found.model["method"] == words
     assert (finished / "report.html").stat().st_size > 100_000
     assert not [finding for finding in verify(finished) if finding.verdict == "differs"]
 
