@@ -187,7 +187,11 @@ class Run:
         now = {
             "dpm_version": __version__,
             "created": before["created"],
-            "study": {"name": study.name, "title": study.title, "path": shown(file.path), "sha256": file.sha256},
+            "study": {
+                **study.model_dump(include={"name", "title", "question", "context_of_use"}),
+                "path": shown(file.path),
+                "sha256": file.sha256,
+            },
             "data": {**data, "rows": self.materials.cohort.source.rows if rows is None else rows},
             "code": {**provenance.code(), "model": model_hash(file), "model_file": model_path(file).name},
             "environment": provenance.environment(),
