@@ -1,5 +1,7 @@
 """`fit`: learn the natural history."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from dpm.checks.convergence import parameter_table
@@ -26,7 +28,9 @@ def run(context: Context) -> str:
     materials = context.materials
     method = method_of(materials)
     posterior = fit(materials.model, materials.history, method=method, key=context.key)
-    posterior.save(context.path("fit/posterior.nc"))
+    # Without the time it took, so that the same draws are the same bytes; the manifest has the time of every stage.
+    timeless = {name: value for name, value in posterior.provenance.items() if name != "seconds"}
+    replace(posterior, provenance=timeless).save(context.path("fit/posterior.nc"))
     description = describe_model(materials.model)
     counts = {name: posterior.provenance[name] for name in ("n_subjects", "n_visits")}
     context.json("fit/model.json", {**description, **counts, "method": in_words(method)})
