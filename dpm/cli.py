@@ -31,11 +31,16 @@ HELP = "\n\n".join(
     )
 )
 
+STAGES_IN_WORDS = "validate, fit, gate, check, arm, compare or report"
+
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="The study file, or a folder with a study.toml.")]
 RunPath = Annotated[
     Path | None, typer.Option("--run-folder", "-o", help="Where results go. Default: runs/<name of the study>.")
 ]
-Force = Annotated[str | None, typer.Option("--force", metavar="STAGE", help="Do this stage though nothing changed.")]
+Force = Annotated[
+    str | None,
+    typer.Option("--force", metavar="STAGE", help=f"Do this stage though nothing changed: {STAGES_IN_WORDS}."),
+]
 
 commands = typer.Typer(
     name="dpm", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
@@ -97,7 +102,7 @@ def validate(study: StudyPath, run_folder: RunPath = None, force: Force = None) 
 @commands.command(rich_help_panel=SINGLE)
 def fit(study: StudyPath, run_folder: RunPath = None, force: Force = None) -> None:
     """Learn the natural history; stop if the sampler did not converge."""
-    _pursue(study, "fit", run_folder, force)
+    _pursue(study, "gate", run_folder, force)
 
 
 @commands.command(rich_help_panel=SINGLE)
@@ -158,6 +163,14 @@ def data() -> None:
 
 def _pursue(study: Path, last: str, run_folder: Path | None, force: str | None) -> None:
     """Run a study up to a stage, with a line per stage and, after the report, the answer."""
+    try:
+        _run(study, last, run_folder, force)
+    except KeyboardInterrupt:
+        typer.echo("\nInterrupted. Finished stages are kept; the same command goes on from there.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _run(study: Path, last: str, run_folder: Path | None, force: str | None) -> None:
     from rich.console import Console
 
     from dpm.study.console import show_answer, show_news
@@ -170,11 +183,7 @@ def _pursue(study: Path, last: str, run_folder: Path | None, force: str | None) 
     file = read_study(study)
     folder = run_folder or Path("runs") / file.study.study.name
     materials = Materials(file=file, run=folder, progress=sys.stderr.isatty())
-    try:
-        run_study(materials, STAGES, last=last, tell=lambda news: show_news(console, news), force=force)
-    except KeyboardInterrupt:
-        typer.echo("\nInterrupted. Finished stages are kept; the same command goes on from there.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    run_study(materials, STAGES, last=last, tell=lambda news: show_news(console, news), force=force)
     if last == "report":
         show_answer(console, folder, file.study.study.question)
     else:

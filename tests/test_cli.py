@@ -40,7 +40,7 @@ def dpm(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     """Fake stages in place of the real ones; the last is called as the commands call it."""
-    fakes = Stages(names=("validate", "fit", "report"))
+    fakes = Stages(names=("validate", "gate", "report"))
     monkeypatch.setattr("dpm.study.stages.STAGES", fakes.all)
     return fakes
 
@@ -93,7 +93,7 @@ def test_a_run_ends_with_the_answer_and_the_report(dpm: Dpm, stages: Stages, tmp
     code, out, _ = dpm("run", study)
     assert out.count("unchanged, skipped") == 3
     assert "synthetic control" in out
-    code, out, _ = dpm("run", study, "--force", "fit")
+    code, out, _ = dpm("run", study, "--force", "gate")
     assert out.count("unchanged, skipped") == 2
     assert "asked for with --force" in out
 
@@ -172,6 +172,21 @@ MISTAKES = {
     "an unknown covariate of the model": ("\nage = {", "\nage_at_entry = {", ['"age"', "age_at_entry"]),
     "a misspelt key": ("window = 0.5", "windw = 0.5", ["estimand[0].windw", 'Did you mean "window"?']),
     "a model that is not there": ("pbc_bilirubin.py", "pbc_bilirubn.py", ["model.build", "models/pbc_bilirubin.py"]),
+    "a time beyond the follow-up": (
+        "at = 2.0\nwindow",
+        "at = 20.0\nwindow",
+        ["estimand[0].at", "14.11 years", "20 years"],
+    ),
+    "a slope beyond the follow-up": ("over = [0.0, 2.0]", "over = [0.0, 30.0]", ["estimand[1].over", "30 years"]),
+    "a window beyond its time": ("window = 0.5", "window = 3.0", ["estimand[0]", "0 < window < at"]),
+    "nobody in the window": (
+        "at = 2.0\nwindow = 0.5",
+        "at = 1.5\nwindow = 1e-6",
+        ["estimand[0].window", "cohorts.trial"],
+    ),
+    "more folds than patients": ("folds = 5", "folds = 1000", ["check.folds", "1,000 folds, 144 such patients"]),
+    "bins without a visit": ("bins = [0.0,", "bins = [50.0, 90.0]\n# [", ["check.bins", "none from 50 to 90"]),
+    "a check beyond the follow-up": ("at = 2.0\nlevels", "at = 200.0\nlevels", ["check.at", "200 years"]),
     "a function that is not there": (".py:build", ".py:biuld", ["model.build", 'Did you mean "build"?']),
     "data that are not there": ("pbc/pbc_long", "pbc/pbc_lonk", ["data.file", "Did you mean"]),
 }
@@ -212,3 +227,29 @@ def test_a_run_folder_that_cannot_be_written(dpm: Dpm, tmp_path: Path) -> None:
     assert code == 2
     assert "--run-folder" in err
     assert list(contents(tmp_path)) == ["file"]
+
+
+def test_one_treated_patient_is_refused_before_the_fit(dpm: Dpm, tmp_path: Path) -> None:
+    """The treated are fitted as well, so that their covariates have to vary."""
+    head, *rows = data_path("pbc/pbc_longitudinal.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [row for row in rows if ",placebo," in f",{row.split(',')[1]}," or row.startswith("1,")]
+    assert any(row.startswith("1,dpenicillamine") for row in kept)
+    (tmp_path / "own.csv").write_text(head + "".join(kept), encoding="utf-8")
+    text = demo_text().replace('"data:pbc/pbc_longitudinal.csv"', '"own.csv"')
+    (tmp_path / "study.toml").write_text(text, encoding="utf-8")
+    code, _, err = dpm("validate", "study.toml")
+    assert code == 2
+    assert "study.toml: cohorts.trial: covariates.age" in err
+    assert sorted(contents(tmp_path)) == ["own.csv", "study.toml"]
+
+
+def test_a_model_that_fails_on_the_patients(dpm: Dpm, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def build():\n    return lambda records: records.nothing\n", encoding="utf-8")
+    text = demo_text().replace("models/pbc_bilirubin.py:build", "own.py:build")
+    (tmp_path / "study.toml").write_text(text, encoding="utf-8")
+    code, _, err = dpm("validate", "study.toml")
+    assert code == 2
+    for words in ("study.toml: model.build", "own.py", "AttributeError", "line 2"):
+        assert words in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "runs").exists()

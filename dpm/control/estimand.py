@@ -131,7 +131,7 @@ class SlopeDifference:
 
     def describe(self) -> dict[str, Any]:
         """For the report."""
-        return _described(self, self.over[1], "all visits, through the model")
+        return _described(self, list(self.over), "all visits, through the model")
 
 
 Estimand = MeanChange | SlopeDifference
@@ -141,7 +141,7 @@ def _words(outcome: str) -> str:
     return outcome.replace("_", " ")
 
 
-def _described(estimand: "Estimand", time: float, visits_rule: str) -> dict[str, Any]:
+def _described(estimand: "Estimand", time: float | list[float], visits_rule: str) -> dict[str, Any]:
     return {
         "label": estimand.label,
         "population": TREATED,

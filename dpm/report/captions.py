@@ -45,8 +45,9 @@ def calibration_text(coverage: pd.DataFrame) -> tuple[str, str]:
     ]
     alt = f"Coverage by subgroup and nominal level: {listed}. Overall: {', '.join(overall) or 'not recorded'}."
     caption = (
-        "Observed coverage of the model's prediction intervals by subgroup. Bars: exact binomial range that holds the "
-        "observed share with at least 95\u00a0% probability if the model is calibrated, given n. Grey rows: so few "
+        "Observed coverage of prediction intervals by subgroup; each patient, at one follow-up visit, is predicted "
+        "from baseline by a model fitted without that patient. Bars: exact binomial range that holds the observed "
+        "share with at least 95\u00a0% probability if the model is calibrated, given n. Grey rows: so few "
         "patients that even marked miscalibration would be missed, hence no verdict. No adjustment for the number of "
         "cells: in a calibrated model up to one in twenty of those judged falls outside by chance."
     )

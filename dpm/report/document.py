@@ -75,6 +75,8 @@ def opening(run: RunFolder, estimands: tuple[EstimandText, ...]) -> dict[str, An
     ]
     return {
         "title": str(study.get("title") or study.get("name") or "Disease progression study"),
+        "question": str(study.get("question") or UNSAID),
+        "context_of_use": str(study.get("context_of_use") or UNSAID),
         "answers": [each for each in answers if each is not None],
         "notices": wording.notices(run.convergence, run.coverage, run.ledger),
         "estimands": estimands,
@@ -87,6 +89,7 @@ def opening(run: RunFolder, estimands: tuple[EstimandText, ...]) -> dict[str, An
 
 def evidence(run: RunFolder, estimands: tuple[EstimandText, ...]) -> dict[str, Any]:
     """Every table between the model card and the provenance."""
+    labels = {each.name: each.label for each in estimands}
     return {
         "flow": tables.flow_table(run.flow),
         "baseline": tables.baseline_table(run.baseline),
@@ -95,8 +98,8 @@ def evidence(run: RunFolder, estimands: tuple[EstimandText, ...]) -> dict[str, A
         "parameters": tables.parameters_table(run.parameters),
         "coverage": tables.coverage_table(run.coverage),
         "effects": [tables.effects_table(run.effects, estimand) for estimand in estimands],
-        "assumptions": tables.assumptions_table(run.effects),
-        "layers": tables.layers_table(run.layers, {each.name: each.label for each in estimands}),
+        "assumptions": tables.assumptions_table(run.effects, labels),
+        "layers": tables.layers_table(run.layers, labels),
     }
 
 

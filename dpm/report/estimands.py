@@ -45,15 +45,26 @@ def described(entry: Mapping[str, Any]) -> EstimandText:
         label=str(entry.get("label") or words(name)),
         population=text("population"),
         scale=outcome_scale(entry),
-        time=f"{time:g} years after baseline"
-        if isinstance(time, int | float)
-        else str(time or "over all of follow-up"),
+        time=when(time),
         contrast=text("contrast"),
         interval_for=text("interval_for"),
-        intercurrent=pairs(entry.get("intercurrent")),
+        intercurrent=together(pairs(entry.get("intercurrent"))),
         visits_rule=text("visits_rule"),
         counts=pairs(entry.get("counts")),
     )
+
+
+def when(time: Any) -> str:
+    """A time [years] or the two ends of a period, in words."""
+    if isinstance(time, list) and len(time) == 2:
+        return f"from {time[0]:g} to {time[1]:g} years after baseline"
+    return f"{time:g} years after baseline" if isinstance(time, int | float) else str(time or "over all of follow-up")
+
+
+def together(strategies: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Events with the same strategy under one heading."""
+    each = dict.fromkeys(strategy for _, strategy in strategies)
+    return tuple((", ".join(event for event, own in strategies if own == strategy), strategy) for strategy in each)
 
 
 def outcome_scale(entry: Mapping[str, Any]) -> OutcomeScale:

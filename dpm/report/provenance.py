@@ -11,6 +11,13 @@ from dpm.report.tables import Line, Table
 
 SHOWN_ENTRIES = 40
 
+CODE = {
+    "sha256": "dpm's source, SHA-256",
+    "git": "dpm's source, git commit",
+    "model": "Model's file, SHA-256",
+    "model_file": "Model's file",
+}
+
 
 def facts(manifest: Mapping[str, Any], ledger: Ledger) -> tuple[tuple[str, str], ...]:
     """Pairs of name and value; what the manifest lacks says so. Folders of the machine are not shown."""
@@ -23,8 +30,8 @@ def facts(manifest: Mapping[str, Any], ledger: Ledger) -> tuple[tuple[str, str],
         ("Study file, SHA-256", str(study.get("sha256") or UNSAID)),
         ("Data", f"{named(data.get('file'))}, {counted(int(data.get('rows') or 0), 'row')}"),
         ("Data, SHA-256", str(data.get("sha256") or UNSAID)),
-        *((f"Code, {key}", str(value)) for key, value in code.items()),
-        ("dpm", str(manifest.get("dpm_version") or UNSAID)),
+        *((CODE.get(key, f"Code, {key}"), str(value)) for key, value in code.items()),
+        ("dpm, version", str(manifest.get("dpm_version") or UNSAID)),
         ("Python", str(environment.get("python") or UNSAID)),
         ("Platform", str(environment.get("platform") or UNSAID)),
         ("Device", str(manifest.get("device") or UNSAID)),

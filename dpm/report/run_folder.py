@@ -141,12 +141,17 @@ def read_text(folder: Path, name: str) -> str:
     path = folder / name
     if not path.is_file():
         stage = name.split("/")[0] if "/" in name else "run"
-        raise ReportError(name, f"the file that stage `{stage}` writes", "no such file", remedy(stage))
+        expected = f"the file that stage `{COMMANDS.get(stage, stage)}` writes"
+        raise ReportError(name, expected, "no such file", remedy(stage))
     return path.read_text(encoding="utf-8")
 
 
+COMMANDS = {"cohort": "validate"}
+"""The command of a stage whose folder has another name."""
+
+
 def remedy(stage: str) -> str:
-    first = "Run the study" if stage == "run" else f"Run stage `{stage}` of the study"
+    first = "Run the study" if stage == "run" else f"Run stage `{COMMANDS.get(stage, stage)}` of the study"
     return f"{first}: `dpm run STUDY` runs what is missing and leaves unchanged stages as they are."
 
 

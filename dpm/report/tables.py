@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dpm.errors import ReportError
+from dpm.report.criteria import criterion, limit
 from dpm.report.estimands import EstimandText
 from dpm.report.figures.calibration import UNJUDGED
 from dpm.report.figures.effects import in_order, row_labels
@@ -58,7 +59,7 @@ def baseline_table(baseline: pd.DataFrame) -> Table:
     lines = tuple(
         Line(
             cells=(
-                f"{row['variable']} [{row['unit']}]" if row["unit"] else row["variable"],
+                f"{row['variable']} [{row['unit']}]" if row["unit"] not in ("", "1") else row["variable"],
                 row["statistic"],
                 *(str(row[arm]) for arm in arms),
                 number(row["smd"], 2),
@@ -84,11 +85,11 @@ def convergence_table(convergence: pd.DataFrame) -> Table:
     lines = tuple(
         Line(
             cells=(
-                row["criterion"],
+                criterion(row),
                 plain(row["value"]),
-                row["gate"],
+                limit(row),
                 ("passed" if row["passed"] else "failed") + (", relaxed gate" if row["relaxed_from"] else ""),
-                row["relaxed_from"] or MISSING,
+                limit(row, "relaxed_from") or MISSING,
                 row["worst"] or MISSING,
                 row["remedy"] or MISSING,
             ),
@@ -165,18 +166,17 @@ def effects_table(effects: pd.DataFrame, estimand: EstimandText) -> Table:
     return Table(caption=f"{estimand.label}{unit}", columns=columns, lines=tuple(lines), numeric=tuple(range(2, 8)))
 
 
-def assumptions_table(effects: pd.DataFrame) -> Table:
+def assumptions_table(effects: pd.DataFrame, labels: dict[str, str]) -> Table:
     """What each method takes for granted, and its effective sample sizes, each under its own name."""
-    lines: dict[tuple[Cell, ...], Line] = {}
+    lines = []
     for estimand in dict.fromkeys(effects["estimand"]):
         rows = in_order(effects[effects["estimand"] == estimand])
         for row, label in zip(each_row(rows), row_labels(rows), strict=True):
-            cells: tuple[Cell, ...] = (label, items(row, "assumptions"), items(row, "sizes"), row["note"] or MISSING)
-            lines.setdefault(cells, Line(cells=cells))
-    columns = ("Method", "Assumptions", "Effective sample sizes", "Note")
-    return Table(
-        caption="What each method assumes and how much it rests on", columns=columns, lines=tuple(lines.values())
-    )
+            name = labels.get(str(estimand), str(estimand))
+            cells = (label, name, items(row, "assumptions"), items(row, "sizes"), row["note"] or MISSING)
+            lines.append(Line(cells=cells))
+    columns = ("Method", "Estimand", "Assumptions", "Counts and sample sizes", "Note")
+    return Table(caption="What each method assumes and how much it rests on", columns=columns, lines=tuple(lines))
 
 
 def items(row: Row, column: str) -> Cell:

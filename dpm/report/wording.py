@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from dpm.report.criteria import criterion, limit
 from dpm.report.estimands import UNSAID, EstimandText
 from dpm.report.figures.calibration import UNJUDGED
 from dpm.report.figures.scale import BASE
@@ -86,7 +87,8 @@ def lines(row: Row, estimand: EstimandText) -> tuple[str, ...]:
     estimate = f"{number(row['estimate'], decimals(row['se']))} {row['unit']}".strip()
     found = (estimate, limits(row))
     as_ratio = ratio(row, estimand)
-    return (*found, f"as a ratio {as_ratio}") if as_ratio else found
+    yearly = " a year" if row["unit"].endswith("/year") else ""
+    return (*found, f"as a ratio{yearly} {as_ratio}") if as_ratio else found
 
 
 def sentence(found: Row, truth: Row | None, estimand: EstimandText) -> str:
@@ -125,15 +127,17 @@ def notices(convergence: pd.DataFrame, coverage: pd.DataFrame, ledger: Ledger) -
 
 
 def fit_notice(convergence: pd.DataFrame) -> Notice:
-    failed = each_row(convergence[~convergence["passed"]])
+    rows = each_row(convergence)
+    failed = [row for row in rows if not row["passed"]]
     total = counted(len(convergence), "gate")
     relaxed = int((convergence["relaxed_from"] != "").sum())
     if not failed:
         loosened = f", {relaxed} of them relaxed by the study file" if relaxed else ""
-        title = f"Convergence: passed, all of {total} met{loosened}."
+        met = f"all of {total} met" if len(convergence) > 1 else f"its one gate ({criterion(rows[0])}) met"
+        title = f"Convergence: passed, {met}{loosened}."
         return Notice(kind="attention" if relaxed else "passed", title=title)
     details = tuple(
-        f"{row['criterion']}: {plain(row['value'])}, gate {row['gate']}"
+        f"{criterion(row)}: {plain(row['value'])}, gate {limit(row)}"
         + (f", worst at {row['worst']}" if row["worst"] else "")
         + (f". {row['remedy']}" if row["remedy"] else "")
         for row in failed
@@ -144,7 +148,8 @@ def fit_notice(convergence: pd.DataFrame) -> Notice:
 def relaxed_notice(convergence: pd.DataFrame) -> tuple[Notice, ...]:
     rows = each_row(convergence[convergence["relaxed_from"] != ""])
     details = tuple(
-        f"{row['criterion']}: default gate {row['relaxed_from']}, relaxed to {row['gate']}; value {plain(row['value'])}"
+        f"{criterion(row)}: default gate {limit(row, 'relaxed_from')}, relaxed to {limit(row)}; "
+        f"value {plain(row['value'])}"
         for row in rows
     )
     title = f"Relaxed: the study file replaces the default of {counted(len(rows), 'gate')}."

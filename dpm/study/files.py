@@ -1,5 +1,6 @@
 """Files of a run: written whole, the same bytes for the same content, or refused in one line."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from typing import Any
 import pandas as pd
 
 from dpm.errors import StudyError
+
+TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
+"""What the operating system says when a disk is full, failing or not to be written."""
 
 
 @contextmanager
@@ -23,7 +27,26 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         do = "Give a folder you may write to, with space left, with --run-folder."
-        raise StudyError(str(path), "a run folder that can be written", str(error.strerror or error), do) from error
+        raise StudyError(
+            str(path), "a run folder that can be written", (str(error.strerror or error)).partition("\n")[0], do
+        ) from error
+
+
+@contextmanager
+def full(path: Path) -> Iterator[None]:
+    """The same for what a library writes: only trouble of the disk, so that a fault of dpm's own stays one.
+
+    Raises:
+        StudyError: no space is left, or the disk fails or may not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        # HDF5 gives the number in its message only.
+        if error.errno in TROUBLE or any(f"errno = {number}," in str(error) for number in TROUBLE):
+            with writing(path):
+                raise
+        raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:

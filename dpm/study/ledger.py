@@ -28,8 +28,12 @@ class Ledger:
     path: Path
 
     def lines(self) -> list[str]:
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        return text.split("\n")[:-1] if text.endswith("\n") else [line for line in text.split("\n") if line]
+        """The whole lines; what a killed process left of a last one is none."""
+        return self._whole().decode("utf-8", errors="replace").split("\n")[:-1]
+
+    def _whole(self) -> bytes:
+        content = self.path.read_bytes() if self.path.exists() else b""
+        return content[: content.rfind(b"\n") + 1]
 
     def entries(self) -> list[dict[str, Any]]:
         """What the lines say; a line that cannot be read says nothing."""
@@ -45,8 +49,9 @@ class Ledger:
         lines = self.lines()
         previous = _hash(lines[-1]) if lines else ""
         entry = {"time": now(), "event": event, "detail": detail, "previous": previous}
-        with writing(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        with writing(self.path), self.path.open("ab") as file:
+            file.truncate(len(self._whole()))
+            file.write((json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8"))
             file.flush()
             os.fsync(file.fileno())
 

@@ -56,7 +56,7 @@ class Materials:
         path = self.file.folder / name
         if not path.is_file():
             do = "The path starts at the folder of the study file; data shipped with dpm start with data: (dpm data)."
-            raise StudyError(where, "a CSV file", f'no file "{name}" in {self.file.path.parent}', do)
+            raise StudyError(where, "a CSV file", f'no file "{name}" beside {self.file.path.name}', do)
         return path
 
     @cached_property
@@ -76,12 +76,19 @@ class Materials:
     @cached_property
     def history(self) -> Cohort:
         """Those the natural history is learned from."""
-        return self.cohort.where(**self.study.cohorts.history)
+        return self._part("history", self.study.cohorts.history)
 
     @cached_property
     def trial(self) -> Cohort:
         """Those who were treated."""
-        return self.cohort.where(**self.study.cohorts.trial)
+        return self._part("trial", self.study.cohorts.trial)
+
+    def _part(self, name: str, levels: dict[str, str]) -> Cohort:
+        try:
+            return self.cohort.where(**levels)
+        except CohortError as error:
+            where = f"{self.file.path}: cohorts.{name}, {error.where.removeprefix('where: ')}"
+            raise StudyError(where, error.expected, error.got, error.do) from None
 
     @cached_property
     def model(self) -> Model:

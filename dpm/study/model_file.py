@@ -4,6 +4,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from types import FunctionType, ModuleType
 
@@ -15,6 +16,9 @@ from dpm.study.shipped import models_folder
 from dpm.types import Model
 
 WHERE = "model.build"
+LONGEST = 300
+"""Letters of somebody else's error message that are shown."""
+
 TOP = (".git", "pyproject.toml")
 """What marks the top folder of a project, where the search upwards ends."""
 
@@ -55,7 +59,19 @@ def build_model(study_file: StudyFile) -> Model:
     model = _guarded(build, path, where)
     if not callable(model):
         raise StudyError(where, "a function that returns a model", f"{name}() returned {type(model).__name__}")
+    if not _takes_one(model):
+        raise StudyError(where, "a model of one argument, `records`", f"{name}() returned one that takes others")
     return model
+
+
+def traced[T](study_file: StudyFile, call: Callable[[], T]) -> T:
+    """Do what runs the model for the first time; what it raises is the modeller's to mend.
+
+    Raises:
+        StudyError: the model failed.
+        DPMError: dpm refused the model.
+    """
+    return _guarded(call, model_path(study_file), f"{study_file.path}: {WHERE}")
 
 
 def model_hash(study_file: StudyFile) -> str:
@@ -99,12 +115,25 @@ def _guarded[T](call: Callable[[], T], path: Path, where: str) -> T:
     except DPMError:
         raise
     except SyntaxError as error:
-        got = f"{error.msg} in line {error.lineno}"
+        got = f"{error.msg} in line {error.lineno}" if error.lineno else error.msg
         raise StudyError(where, f"{path.name} to be valid Python", got) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
         line = f" in line {lines[-1]}" if lines else ""
-        raise StudyError(where, f"{path.name} to run", f"{type(error).__name__}: {error}{line}") from error
+        first = str(error).strip().partition("\n")[0][:LONGEST]
+        got = f"{type(error).__name__}: {first}{line}"
+        raise StudyError(where, f"{path.name} to run", got, "Mend the model's file.") from error
+
+
+def _takes_one(model: Callable[..., object]) -> bool:
+    """Whether it can be called with the records alone; what has no signature is given the benefit of the doubt."""
+    try:
+        signature(model).bind(None)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def _is_own(module: ModuleType, function: FunctionType) -> bool:

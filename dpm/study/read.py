@@ -9,12 +9,25 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from dpm.cohort.roles import Name
 from dpm.errors import CohortError, StudyError
 from dpm.study.hashing import sha256_of_bytes
-from dpm.study.schema import Study, meant
+from dpm.study.schema import Build, Study, meant
 
 SHOWN = 4
 """Problems named beside the first one."""
+
+LONGEST = 160
+"""Letters of a value that are shown."""
+
+KINDS = {"model_type": "a table", "dict_type": "a table", "tuple_type": "a list", "string_type": "text"}
+"""What a value should have been, by pydantic's name of the error."""
+
+PATTERNS = {
+    str(get_args(Name)[1].pattern): "a name of lower-case letters, digits and _ that begins with a letter",
+    str(get_args(Build)[1].pattern): "<file>.py:<function>, such as models/pbc_bilirubin.py:build",
+}
+"""What a text should have looked like, by its pattern."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +109,39 @@ def problem(error: Mapping[str, Any]) -> tuple[str, str, str, str]:
         return where, "a value", "none", f"Keys of this table: {', '.join(owner.model_fields)}."
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _tag(where, kind, context)
-    expected = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    got = "this table" if isinstance(error["input"], dict | BaseModel) else repr(error["input"])
+    expected = in_words(error)
+    got = as_written(error["input"])
     if kind == "literal_error":
         words = [each.strip("' ") for each in context["expected"].replace(" or ", ", ").split(", ")]
         return where, f"one of {', '.join(words)}", got, meant(str(error["input"]), words)
     return where, expected, got, ""
+
+
+def in_words(error: Mapping[str, Any]) -> str:
+    """What was expected, without the words of the library that checked it."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in ("too_short", "string_too_short"):
+        what = "letter" if kind == "string_too_short" else "entry" if context["min_length"] == 1 else "entries"
+        return f"at least {context['min_length']} {what}"
+    if kind == "string_pattern_mismatch":
+        return PATTERNS.get(context["pattern"], f"text of the form {context['pattern']}")
+    if kind in KINDS:
+        return KINDS[kind]
+    return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+
+
+def as_written(value: Any) -> str:
+    """A value about as the study file has it, cut where it is long."""
+    if isinstance(value, dict):
+        text = ", ".join(f"{key} = {as_written(each)}" for key, each in value.items())
+        text = f"{{ {text} }}" if text else "an empty table"
+    elif isinstance(value, list | tuple):
+        text = f"[{', '.join(map(as_written, value))}]"
+    elif isinstance(value, bool):
+        text = str(value).lower()
+    else:
+        text = "this table" if isinstance(value, BaseModel) else repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _tag(where: str, kind: str, context: Mapping[str, Any]) -> tuple[str, str, str, str]:

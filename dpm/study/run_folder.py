@@ -19,6 +19,9 @@ MANIFEST, LEDGER, STUDY = "manifest.json", "ledger.jsonl", "study.toml"
 PARTIAL = ".partial-"
 """How the names of unfinished folders begin."""
 
+PARTS = {"study": dict, "data": dict, "code": dict, "environment": dict}
+"""What a manifest with stages holds besides, by its kind."""
+
 Manifest = dict[str, Any]
 
 
@@ -49,9 +52,14 @@ class RunFolder:
             found = json.loads(file.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             found = str(error)
+        do = "Delete the run folder, or give another one with --run-folder."
         if not (isinstance(found, dict) and isinstance(found.get("stages"), dict)):
-            do = "Delete the run folder, or give another one with --run-folder."
             raise StudyError(str(file), "the manifest of a run", f"something else: {str(found)[:80]}", do)
+        broken = [name for name, entry in found["stages"].items() if not _is_entry(entry)]
+        lacking = [name for name in ("created", *PARTS) if not isinstance(found.get(name), PARTS.get(name, str))]
+        if broken or (lacking and found["stages"]):
+            got = f"a broken entry of stage {broken[0]}" if broken else f"none of {', '.join(lacking)}"
+            raise StudyError(str(file), "the manifest as dpm wrote it", got, do)
         return found
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
@@ -75,6 +83,7 @@ class RunFolder:
             for place in places:
                 _remove(self.path / place)
                 if (partial / place).exists():
+                    (self.path / place).parent.mkdir(exist_ok=True)
                     (partial / place).replace(self.path / place)
 
     @contextmanager
@@ -118,6 +127,11 @@ def opened(path: Path) -> Iterator[RunFolder]:
     finally:
         if made is not None and not run.manifest()["stages"]:
             _remove(made)
+
+
+def _is_entry(entry: Any) -> bool:
+    kinds = {"status": str, "inputs_hash": str, "inputs": dict, "outputs": dict}
+    return isinstance(entry, dict) and all(isinstance(entry.get(name), kind) for name, kind in kinds.items())
 
 
 def _is_run(path: Path) -> bool:

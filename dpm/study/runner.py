@@ -9,7 +9,7 @@ from typing import Any
 from dpm import __version__
 from dpm.errors import CheckError, DPMError, StudyError
 from dpm.study import provenance
-from dpm.study.files import write_bytes
+from dpm.study.files import full, write_bytes
 from dpm.study.hashing import outputs_digest, sha256_of_code, sha256_of_value
 from dpm.study.materials import Materials
 from dpm.study.model_file import model_hash, model_path
@@ -60,7 +60,10 @@ class Run:
     def inputs(self, stage: Stage) -> dict[str, str]:
         """Hashes of everything a stage rests on, by what it is."""
         study, stages = self.materials.study, self.folder.manifest()["stages"]
-        own = {f"[{name}] of the study file": sha256_of_value(section(study, name)) for name in stage.sections}
+        own = {
+            f"[{name}] of the study file": sha256_of_value(section(study, name, stage.ignores))
+            for name in stage.sections
+        }
         upstream = {f"stage {name}": outputs_digest(stages[name]["outputs"]) for name in stage.needs}
         model = {"the model's file": model_hash(self.materials.file)} if stage.reads_model else {}
         return {
@@ -95,18 +98,33 @@ class Run:
         gate: CheckError | None = None
         with self.folder.partial(stage.name) as partial:
             try:
-                outcome = stage.run(self._context(stage, partial, began))
+                with full(self.folder.path):
+                    outcome = stage.run(self._context(stage, partial, began))
             except (DPMError, KeyboardInterrupt) as error:
                 if not (isinstance(error, CheckError) and stage.gated):
                     what = "interrupted" if isinstance(error, KeyboardInterrupt) else "refused"
                     self._log(what, {"stage": stage.name, "message": str(error)})
-                    raise _of_the_study(stage, error) from None
+                    raise self._placed(stage, error) from None
                 gate, outcome = error, str(error)
             self._keep(stage, partial, inputs, perf_counter() - began, gate)
         seconds = perf_counter() - began
         self.tell(News(stage=stage.name, kind="gate" if gate else "done", text=outcome, seconds=seconds))
         if gate is not None:
             raise gate
+
+    def _placed(self, stage: Stage, error: BaseException) -> BaseException:
+        """The same refusal, with the study and stage where it names no file.
+
+        A check that cannot be made as asked is for the study file to mend; only a gate raises a `CheckError`.
+        """
+        if not isinstance(error, DPMError):
+            return error
+        files = (str(self.materials.file.path), str(self.materials.data), str(self.folder.path))
+        kind = StudyError if isinstance(error, CheckError) else type(error)
+        if kind is type(error) and error.where.startswith(files):
+            return error
+        where = f"{self.materials.file.path}: stage {stage.name}: {error.where}"
+        return kind(where, error.expected, error.got, error.do)
 
     def _context(self, stage: Stage, partial: Path, began: float) -> Context:
         def note(text: str) -> None:
@@ -123,7 +141,7 @@ class Run:
         manifest = self.folder.manifest()
         outputs = self.folder.outputs(stage.places, root=partial)
         same = manifest["stages"].get(stage.name, {}).get("outputs") == outputs
-        stale = () if same and gate is None else tuple(self._after(stage.name))
+        stale = () if same and gate is None else tuple(self._after(stage.name, shut=gate is not None))
         for each in (stage, *stale):
             manifest["stages"].pop(each.name, None)
         self.folder.write_manifest(manifest)
@@ -140,19 +158,20 @@ class Run:
         stages = {**manifest["stages"], stage.name: entry}
         ordered = {each.name: stages[each.name] for each in self.stages if each.name in stages}
         device = {"device": provenance.device()} if stage.reads_model and provenance.seen_jax() else {}
-        self.folder.write_manifest({**manifest, **device, "stages": ordered})
+        # The ledger first: after a kill between the two the stage is done and recorded again, never kept unrecorded.
         self._log("gate not passed" if gate else "stage", self._detail(stage, entry, gate))
+        self.folder.write_manifest({**manifest, **device, "stages": ordered})
 
     @staticmethod
     def _detail(stage: Stage, entry: Mapping[str, Any], gate: CheckError | None) -> dict[str, Any]:
         hashes = {"inputs": entry["inputs_hash"], "outputs": outputs_digest(entry["outputs"])}
         return {"stage": stage.name, **hashes, **({"message": str(gate)} if gate else {})}
 
-    def _after(self, name: str) -> Iterable[Stage]:
-        """The stages that rest on a stage, directly or not."""
+    def _after(self, name: str, *, shut: bool) -> Iterable[Stage]:
+        """The stages that rest on a stage, directly or not; where its gate is shut, also those it holds back."""
         touched = {name}
         for stage in self.stages:
-            if touched & set(stage.needs):
+            if touched & {*stage.needs, *(stage.gates if shut else ())}:
                 touched.add(stage.name)
                 yield stage
 
@@ -168,11 +187,12 @@ class Run:
         now = {
             "dpm_version": __version__,
             "created": before["created"],
-            "study": {"name": study.name, "title": study.title, "path": shown(file.path), "sha256": file.sha256},
-            "data": {
-                **data,
-                "rows": sum(source.rows for source in self.materials.cohort.sources) if rows is None else rows,
+            "study": {
+                **study.model_dump(include={"name", "title", "question", "context_of_use"}),
+                "path": shown(file.path),
+                "sha256": file.sha256,
             },
+            "data": {**data, "rows": self.materials.rows if rows is None else rows},
             "code": {**provenance.code(), "model": model_hash(file), "model_file": model_path(file).name},
             "environment": provenance.environment(),
             "device": before.get("device", "not used yet"),
@@ -180,19 +200,12 @@ class Run:
             "stages": before["stages"],
         }
         if now != before:
-            write_bytes(self.folder.path / STUDY, file.content)
-            self.folder.write_manifest(now)
             for part in ("study", "data", "code"):
                 old, new = before.get(part, {}).get("sha256"), now[part]["sha256"]
                 if old not in (None, new):
                     self._log(f"{part} changed", {"from": old, "to": new})
-
-
-def _of_the_study(stage: Stage, error: BaseException) -> BaseException:
-    """A check that cannot be made as asked is for the study file to mend; only a gate raises a `CheckError`."""
-    if isinstance(error, CheckError):
-        return StudyError(f"stage {stage.name}: {error.where}", error.expected, error.got, error.do)
-    return error
+            write_bytes(self.folder.path / STUDY, file.content)
+            self.folder.write_manifest(now)
 
 
 def shown(path: Path) -> str:
@@ -203,10 +216,17 @@ def shown(path: Path) -> str:
     return "/".join(whole.parts[-2:])
 
 
-def section(study: Study, name: str) -> Any:
-    """A part of a study by its dotted path, as plain values."""
+def section(study: Study, name: str, ignores: tuple[str, ...] = ()) -> Any:
+    """A part of a study by its dotted path, as plain values, without the parts that `ignores` names."""
     value: Any = study.model_dump(mode="json")
-    for part in name.split("."):
+    for ignored in ignores:
+        *path, last = ignored.split(".")
+        _at(value, path).pop(last)
+    return _at(value, name.split("."))
+
+
+def _at(value: Any, path: list[str]) -> Any:
+    for part in path:
         value = value[part]
     return value
 

@@ -10,9 +10,12 @@ from pydantic_core import PydanticCustomError
 from dpm.cohort.role import Name
 from dpm.cohort.roles import Roles
 
-Count = Annotated[int, Field(gt=0, strict=True)]
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(gt=0, le=1_000_000, strict=True)]
+Draws = Annotated[int, Field(ge=2, le=1_000_000, strict=True)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(gt=0, lt=1)]
+Build = Annotated[str, StringConstraints(pattern=r"^[^:]+\.py:[A-Za-z_]\w*$")]
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Levels = Annotated[dict[Text, Text], Field(min_length=1)]
 
@@ -35,6 +38,12 @@ def require_one_of(where: str, word: str, allowed: Iterable[str], what: str) -> 
     names = list(allowed)
     if word not in names:
         refuse(where, f"{what}: {', '.join(names) or 'none declared'}", f'"{word}"', meant(word, names))
+
+
+def require_distinct(where: str, values: tuple[object, ...]) -> None:
+    twice = next((value for place, value in enumerate(values) if value in values[:place]), None)
+    if twice is not None:
+        refuse(where, "each value once", f"{twice!r} a second time")
 
 
 class Section(BaseModel):
@@ -78,17 +87,17 @@ class Cohorts(Section):
 class ModelChoice(Section):
     """The model: `<file>.py:<function>`, a function of no argument that returns it."""
 
-    build: Annotated[str, StringConstraints(pattern=r"^[^:]+\.py:[A-Za-z_]\w*$")]
+    build: Build
 
 
 class GateChoice(Section):
     """Limits of the convergence gate that differ from dpm's; the report shows each with the limit it replaces."""
 
-    r_hat: Annotated[float, Field(gt=1)] | None = None
+    r_hat: Annotated[Number, Field(gt=1)] | None = None
     ess_bulk: Positive | None = None
     ess_tail: Positive | None = None
     divergences: Annotated[int, Field(ge=0, strict=True)] | None = None
-    e_bfmi: Annotated[float, Field(ge=0, lt=1)] | None = None
+    e_bfmi: Annotated[Number, Field(ge=0, lt=1)] | None = None
 
 
 class SampledFit(Section):
@@ -97,7 +106,7 @@ class SampledFit(Section):
     method: Literal["NUTS"]
     chains: Count | None = None
     warmup: Count | None = None
-    draws: Count | None = None
+    draws: Draws | None = None
     target_accept: Share | None = None
     max_tree_depth: Count | None = None
     chain_method: Literal["vectorized", "parallel", "sequential"] | None = None
@@ -111,7 +120,7 @@ class ApproximateFit(Section):
     objective: Literal["map", "ml"] | None = None
     level: Literal["focei", "laplace", "quadrature", "qmc"] | None = None
     n_nodes: Count | None = None
-    draws: Count | None = None
+    draws: Draws | None = None
     gate: GateChoice = GateChoice()
 
 
@@ -131,13 +140,15 @@ class Check(Section):
     at: Positive
     levels: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.5, 0.8, 0.9, 0.95)
     subgroups: tuple[Text, ...] = ()
-    bins: Annotated[tuple[float, ...], Field(min_length=2)]
+    bins: Annotated[tuple[Annotated[Number, Field(ge=0)], ...], Field(min_length=2)]
     simulations: Count = 500
 
     @model_validator(mode="after")
-    def _bins_in_order(self) -> "Check":
+    def _in_order(self) -> "Check":
         if list(self.bins) != sorted(set(self.bins)):
             refuse("check.bins", "edges in increasing order", str(list(self.bins)))
+        require_distinct("check.levels", self.levels)
+        require_distinct("check.subgroups", self.subgroups)
         return self
 
 
@@ -151,8 +162,8 @@ class Arm(Section):
         years: how far it shows their courses [years].
     """
 
-    draws: Count | None = None
-    replicates: Count | None = None
+    draws: Draws | None = None
+    replicates: Annotated[int, Field(ge=2, le=1_000, strict=True)] | None = None
     show: Annotated[int, Field(ge=1, le=24, strict=True)] = 9
     years: Positive = 5.0
 
@@ -176,7 +187,7 @@ class SlopeDifference(Section):
     name: Name
     label: Text | None = None
     outcome: Text
-    over: tuple[Annotated[float, Field(ge=0)], Positive]
+    over: tuple[Annotated[Number, Field(ge=0)], Positive]
     intercurrent: dict[Text, Strategy] = {}
 
 
@@ -186,9 +197,9 @@ Question = Annotated[MeanChange | SlopeDifference, Field(discriminator="type")]
 class VisitRuleChoice(Section):
     """Which visits took place only because the patient was dying; see `dpm.cohort.visits.VisitRule`."""
 
-    within_days: Annotated[float, Field(ge=0)] = 90.0
-    off_schedule_days: Annotated[float, Field(ge=0)] = 60.0
-    planned: Annotated[tuple[float, ...], Field(min_length=1)] | None = None
+    within_days: Annotated[Number, Field(ge=0)] = 90.0
+    off_schedule_days: Annotated[Number, Field(ge=0)] = 60.0
+    planned: Annotated[tuple[Annotated[Number, Field(ge=0)], ...], Field(min_length=1)] | None = None
 
 
 class Truth(Section):
@@ -204,6 +215,12 @@ class Compare(Section):
     truth: Truth | None = None
     visit_rule: VisitRuleChoice | None = None
     sensitivity: tuple[Literal["all_visits"], ...] = ()
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Compare":
+        require_distinct("compare.methods", self.methods)
+        require_distinct("compare.sensitivity", self.sensitivity)
+        return self
 
 
 class Study(Section):

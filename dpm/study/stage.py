@@ -1,7 +1,7 @@
 """A stage: what it reads, what it writes, and what it is given to do so."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,6 +86,8 @@ class Stage:
         sections: dotted paths of what it reads in the study file.
         code: the folders of dpm that it may import.
         needs: the stages whose outputs it reads.
+        ignores: dotted paths below `sections` that it does not read.
+        gates: the stages whose gate has to be open for it to run, though it reads nothing of theirs.
         reads_model: whether it rests on the model's file.
         key_index: from which its key is derived; kept for ever, so that a new stage changes no other's draws.
         run: writes the outputs and returns what came out, in one line.
@@ -99,6 +101,8 @@ class Stage:
     key_index: int
     run: Callable[[Context], str]
     code: tuple[str, ...] = ()
-    needs: tuple[str, ...] = field(default=())
+    needs: tuple[str, ...] = ()
+    ignores: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
     reads_model: bool = False
     gated: bool = False

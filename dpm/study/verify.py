@@ -37,6 +37,8 @@ def verify(path: Path) -> list[Finding]:
         raise StudyError(str(path), "a run folder", f"no {MANIFEST} in it", "Give the folder that `dpm run` wrote.")
     run = RunFolder(path)
     manifest = run.manifest()
+    if not manifest["stages"]:
+        raise StudyError(str(path / MANIFEST), "a run with a finished stage", "none", "Run the study first.")
     return [
         *_outputs(run, manifest),
         *_inputs(manifest),
@@ -89,22 +91,40 @@ def _ledger(run: RunFolder, manifest: Manifest) -> Iterator[Finding]:
         found = (written.get(name, {}).get("inputs"), written.get(name, {}).get("outputs"))
         equal = found == (stage["inputs_hash"], outputs_digest(stage["outputs"]))
         yield _same(f"ledger on {name}", equal, "the last entry on this stage is of other inputs or outputs")
+    for name in _unexplained(list(manifest["stages"]), run.ledger.entries()):
+        yield Finding(what=f"ledger on {name}", verdict="differs", detail="it records a stage that the manifest lacks")
+
+
+def _unexplained(kept: list[str], entries: list[dict[str, Any]]) -> Iterator[str]:
+    """Stages done and not kept, though no earlier stage was done again since, which is what removes results."""
+    done = [
+        str(entry["detail"].get("stage"))
+        for entry in entries
+        if isinstance(entry.get("detail"), dict) and "outputs" in entry["detail"]
+    ]
+    order = list(dict.fromkeys(done))
+    for name in order:
+        since = done[len(done) - done[::-1].index(name) :]
+        if name not in kept and not set(since) & set(order[: order.index(name)]):
+            yield name
 
 
 def _study(run: RunFolder, manifest: Manifest) -> Iterator[Finding]:
     copy = run.path / STUDY
-    equal = copy.is_file() and sha256_of_file(copy) == manifest["study"]["sha256"]
+    equal = copy.is_file() and sha256_of_file(copy) == manifest["study"].get("sha256")
     yield _same(STUDY, equal, "the copy of the study file is missing or was changed")
 
 
 def _data(manifest: Manifest) -> Iterator[Finding]:
-    name = manifest["data"]["file"]
+    name = str(manifest["data"].get("file", ""))
     try:
-        file = data_path(name) if name.startswith("data:") else Path(manifest["study"]["path"]).parent / name
+        file = data_path(name) if name.startswith("data:") else Path(manifest["study"].get("path", "")).parent / name
     except CohortError:
         file = Path(name)
     if file.is_file():
-        yield _same(f"data {name}", sha256_of_file(file) == manifest["data"]["sha256"], "the data have changed since")
+        yield _same(
+            f"data {name}", sha256_of_file(file) == manifest["data"].get("sha256"), "the data have changed since"
+        )
     else:
         detail = "not found from here, so its hash was not recomputed; run verify where the study was run"
         yield Finding(what=f"data {name}", verdict="note", detail=detail)
@@ -113,11 +133,11 @@ def _data(manifest: Manifest) -> Iterator[Finding]:
 def _surroundings(manifest: Manifest) -> Iterator[Finding]:
     """Code and packages of this installation, which may rightly be others than those of the run."""
     here = sha256_of_code()
-    if here != manifest["code"]["sha256"]:
+    if here != manifest["code"].get("sha256"):
         yield Finding(what="dpm's code", verdict="note", detail="this installation is not the code that made the run")
     else:
         yield Finding(what="dpm's code", verdict="same")
-    recorded, installed = manifest["environment"]["packages"], provenance.environment()["packages"]
+    recorded, installed = manifest["environment"].get("packages", {}), provenance.environment()["packages"]
     for name in (each for each in recorded if recorded[each] != installed.get(each)):
         detail = f"{recorded[name]} when the run was made, {installed.get(name, 'absent')} here"
         yield Finding(what=f"package {name}", verdict="note", detail=detail)

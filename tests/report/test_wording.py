@@ -136,3 +136,16 @@ def test_digits_follow_the_uncertainty() -> None:
     assert span(-1.0, 2.0, 1) == "−1.0 to 2.0"
     assert confidence(0.95) == confidence(95.0) == "95\u00a0%"
     assert confidence(0.975) == "97.5\u00a0%"
+
+
+def test_a_criterion_is_named_and_its_gate_has_a_sign(tables: RunFolder) -> None:
+    row = tables.convergence.iloc[[0]].assign(criterion="newton_decrement", gate="1e-06", value=1e-16)
+    assert wording.fit_notice(row).title == "Convergence: passed, its one gate (Newton decrement at the maximum) met."
+    shut = row.assign(criterion="ess_bulk", gate="400", value=12.0, passed=False)
+    assert wording.fit_notice(shut).details[0].startswith("ESS bulk, smallest: 12, gate ≥ 400")
+
+
+def test_a_period_and_shared_strategies_are_said_once() -> None:
+    text = described({"name": "slope", "time": [0.0, 2.0], "intercurrent": {"death": "same", "transplant": "same"}})
+    assert text.time == "from 0 to 2 years after baseline"
+    assert text.intercurrent == (("death, transplant", "same"),)

@@ -7,7 +7,7 @@ import pytest
 
 from dpm.control.estimand import STRATEGIES
 from dpm.errors import StudyError
-from dpm.study.model_file import build_model, model_path
+from dpm.study.model_file import build_model, model_path, traced
 from dpm.study.read import read_study
 from dpm.study.schema import MeanChange, Strategy
 from dpm.study.shipped import demo_study, list_models, models_folder
@@ -28,7 +28,7 @@ WRONG = {
     ),
     "missing key": ('name = "small"\n', "", "study.name", ["expected a value, got none"]),
     "text for a number": ("seed = 7", 'seed = "x"', "study.seed", ["a valid integer", "'x'"]),
-    "true for a number": ("draws = 10", "draws = true", "fit.draws", ["a valid integer", "True"]),
+    "true for a number": ("draws = 10", "draws = true", "fit.draws", ["a valid integer", "got true"]),
     "too small": ("folds = 2", "folds = 1", "check.folds", ["greater than or equal to 2, got 1"]),
     "unknown gate": ("draws = 10", "gate = { rhat = 1.1 }", "fit.gate.rhat", ["r_hat", 'Did you mean "r_hat"?']),
     "unknown unit of time": ('"day", unit = "days"', '"day", unit = "day"', "data.roles.time.unit", ["days, weeks"]),
@@ -54,6 +54,25 @@ WRONG = {
     "cohort by no column": ('{ arm = "placebo" }', '{ site = "1" }', "cohorts.history", ["arm, stage"]),
     "same cohorts": ('{ arm = "placebo" }', '{ arm = "active" }', "cohorts", ["different patients"]),
     "model without function": ('"model.py:build"', '"model.py"', "model.build", ["model.py"]),
+    "infinite time": ("at = 1.0\ninter", "at = inf\ninter", "estimand[0].at", ["a finite number, got inf"]),
+    "text for a time": ("at = 1.0\ninter", "at = '1'\ninter", "estimand[0].at", ["a valid number"]),
+    "true for a time": ("at = 1.0\ninter", "at = true\ninter", "estimand[0].at", ["a valid number, got true"]),
+    "no bins": ("bins = [0, 1]", "bins = []", "check.bins", ["at least 2 entries, got []"]),
+    "endless bin": ("bins = [0, 1]", "bins = [0, inf]", "check.bins[1]", ["a finite number"]),
+    "one draw": ("draws = 10", "draws = 1", "fit.draws", ["greater than or equal to 2"]),
+    "too many draws": ("draws = 10", "draws = 10000000000", "fit.draws", ["less than or equal to 1000000"]),
+    "endless gate": ("draws = 10", "gate = { r_hat = inf }", "fit.gate.r_hat", ["a finite number"]),
+    "level twice": (
+        "folds = 2",
+        "folds = 2\nlevels = [0.5, 0.5]",
+        "check.levels",
+        ["each value once, got 0.5"],
+    ),
+    "method twice": ("[check]", '[compare]\nmethods = ["twin", "twin"]\n[check]', "compare.methods", ["a second"]),
+    "name in other letters": ('name = "small"', 'name = "é"', "study.name", ["lower-case letters", "'é'"]),
+    "text for a table": ('{ arm = "placebo" }', '"placebo"', "cohorts.history", ["a table, got 'placebo'"]),
+    "list of tables": ("[study]", "[[study]]", "study.toml: study", ["a table, got [{ name = 'small'"]),
+    "bounds in disorder": ("lower = 0.0", "lower = 9.0, upper = 8.0", "marker", ["lower = 9.0, upper = 8.0"]),
     "not TOML": ("[cohorts]", "[cohorts", "study.toml", ["TOML", "line"]),
 }
 
@@ -145,6 +164,9 @@ def test_a_model_that_is_not_there(build: str, words: list[str], tmp_path: Path)
         ("def build(:\n", ["valid Python", "line 1"]),
         ("import nosuchpackage\n", ["ModuleNotFoundError", "line 1"]),
         ("def build():\n    return 1 / 0\n", ["ZeroDivisionError", "line 2"]),
+        ("raise SystemExit(3)\n", ["SystemExit", "line 1"]),
+        ("\0", ["valid Python", "null bytes."]),
+        ("def build():\n    return lambda records, more: None\n", ["a model of one argument"]),
     ],
 )
 def test_a_model_that_fails_says_where(code: str, words: list[str], tmp_path: Path) -> None:
@@ -154,3 +176,11 @@ def test_a_model_that_fails_says_where(code: str, words: list[str], tmp_path: Pa
         build_model(file)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_model_that_fails_when_it_is_first_used_says_where(tmp_path: Path) -> None:
+    file = read_study(write_study(tmp_path))
+    (tmp_path / "model.py").write_text("def build():\n    return lambda records: records.visits\n", encoding="utf-8")
+    model = build_model(file)
+    with pytest.raises(StudyError, match=r"model.build: expected model.py to run, got AttributeError: .* in line 2"):
+        traced(file, lambda: model(None))

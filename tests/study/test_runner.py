@@ -3,12 +3,15 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dpm.errors import CheckError, CohortError, StudyError
 from dpm.study.ledger import Ledger
-from dpm.study.run_folder import opened
+from dpm.study.materials import Materials
+from dpm.study.read import read_study
+from dpm.study.run_folder import RunFolder, opened
 from dpm.study.verify import verify
 
 from .example import DATA, Stages, contents, fail_gate, manifest, write_study
@@ -271,3 +274,56 @@ def test_missing_data_file(study: Path, folder: Path, stages: Stages) -> None:
     with pytest.raises(StudyError, match=r"study.toml: data.file: expected a shipped table(.|\n)*Did you mean"):
         stages.run(study, folder)
     assert not folder.exists()
+
+
+def test_a_full_disk_is_told_as_such(study: Path, folder: Path, stages: Stages) -> None:
+    def fill() -> None:
+        raise OSError("Unable to write (file write failed: errno = 28, error message = 'No space left on device')")
+
+    stages.hook = fill
+    with pytest.raises(StudyError, match=r"a run folder that can be written(.|\n)*with space left"):
+        stages.run(study, folder)
+    assert not (folder / "two").exists()
+    stages.hook = lambda: None
+    assert stages.run(study, folder) == ["second", "third"]
+
+
+def test_an_error_of_the_system_that_is_no_trouble_of_the_disk_stays(study: Path, folder: Path, stages: Stages) -> None:
+    def lose() -> None:
+        raise FileNotFoundError("gone")
+
+    stages.hook = lose
+    with pytest.raises(FileNotFoundError):
+        stages.run(study, folder)
+
+
+def test_a_refusal_that_names_no_file_gets_the_study_and_the_stage(study: Path, folder: Path, stages: Stages) -> None:
+    stages.hook = refuse
+    with pytest.raises(CohortError, match=r"study.toml: stage second: patients: expected ten, got two"):
+        stages.run(study, folder)
+
+
+def test_a_kill_before_the_manifest_is_written_loses_nothing(
+    study: Path, folder: Path, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def write(folder: RunFolder, content: dict[str, Any]) -> None:
+        if "second" in content["stages"]:
+            raise Killed
+        written(folder, content)
+
+    written = RunFolder.write_manifest
+    monkeypatch.setattr(RunFolder, "write_manifest", write)
+    with pytest.raises(Killed):
+        stages.run(study, folder)
+    monkeypatch.setattr(RunFolder, "write_manifest", written)
+    assert stages.run(study, folder) == ["second", "third"]
+    assert not [finding for finding in verify(folder) if finding.verdict == "differs"]
+
+
+def test_a_cohort_without_patients_names_the_key(study: Path, folder: Path, stages: Stages) -> None:
+    edit(study, '{ arm = "active" }', '{ arm = "aktive" }')
+    with pytest.raises(StudyError, match=r"study.toml: cohorts.trial, arm: expected one of: active"):
+        _ = Materials(file=read_study(study), run=folder).trial

@@ -1,5 +1,6 @@
 """The real stages on the shipped study, made small: every table of a run, twice the same."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +14,10 @@ from dpm.study.materials import Materials
 from dpm.study.read import read_study
 from dpm.study.runner import run_study
 from dpm.study.shipped import demo_study
+from dpm.study.stage import News
 from dpm.study.stages import STAGES
-from dpm.study.stages.fit import gate_of, method_of
+from dpm.study.stages.fit import method_of
+from dpm.study.stages.gate import gate_of
 from dpm.study.verify import verify
 
 SMALLER = {
@@ -58,7 +61,8 @@ def test_every_table_is_there_with_its_columns(finished: Path) -> None:
         assert not missing, (name, missing)
     found = read_run(finished)
     assert found.model["n_subjects"] == 154
-    assert found.model["method"] == "Laplace approximation (map, laplace), 50 draws"
+    words = "normal approximation at the maximum of the posterior density (marginal likelihood: Laplace), 50 draws"
+    assert found.model["method"] == words
     assert (finished / "report.html").stat().st_size > 100_000
     assert not [finding for finding in verify(finished) if finding.verdict == "differs"]
 
@@ -74,6 +78,32 @@ def test_each_estimand_has_an_answer_and_the_truth(finished: Path) -> None:
     # The mixed model of the reference: -0.0043 per year, SE 0.0248.
     assert slope["estimate"] == pytest.approx(-0.0043, abs=0.02 * 0.0248)
     assert slope["se"] == pytest.approx(0.0248, abs=0.02 * 0.0248)
+
+
+def test_another_gate_is_held_against_the_same_draws(study: Path, finished: Path, tmp_path: Path) -> None:
+    run_folder, own = tmp_path / "run", tmp_path / "study.toml"
+    shutil.copytree(finished, run_folder)
+    text = study.read_text(encoding="utf-8")
+    assert redone(own, text, run_folder) == []
+    assert redone(own, text.replace("[check]", "[fit.gate]\nr_hat = 1.05\n\n[check]", 1), run_folder) == ["gate"]
+    assert not [finding for finding in verify(run_folder) if finding.verdict == "differs"]
+
+
+def redone(study: Path, text: str, folder: Path) -> list[str]:
+    """The stages that this text of the study file makes run again, up to the comparison."""
+    study.write_text(text, encoding="utf-8")
+    news: list[News] = []
+    run_study(Materials(file=read_study(study), run=folder), STAGES, last="compare", tell=news.append)
+    return [each.stage for each in news if each.kind == "start"]
+
+
+def test_a_shut_gate_holds_later_stages_back() -> None:
+    """They read nothing of the gate, so that another limit does not do them again, yet do not run while it is shut."""
+    by_name = {stage.name: stage for stage in STAGES}
+    for name in ("check", "arm", "compare"):
+        assert "gate" in by_name[name].gates
+        assert "gate" not in by_name[name].needs
+        assert by_name[name].needs[1] == "fit"
 
 
 def test_no_patient_is_in_the_posterior(finished: Path) -> None:
@@ -94,7 +124,7 @@ def test_shown_patients_are_picked_by_rule(finished: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["check", "arm"])
+@pytest.mark.parametrize("stage", ["fit", "check", "arm"])
 def test_a_stage_done_again_gives_the_same_bytes(stage: str, study: Path, finished: Path) -> None:
     before = {path: path.read_bytes() for path in (finished / stage).iterdir()}
     run(study, finished, force=stage)

@@ -63,6 +63,39 @@ def test_a_ledger_line_taken_out_is_found(folder: Path, line: int) -> None:
     assert "chain of the ledger" in differing(folder)
 
 
+@pytest.mark.parametrize("stage", ["second", "third"])
+def test_a_stage_taken_out_of_the_manifest_is_found(stage: str, folder: Path) -> None:
+    change_manifest(folder, lambda m: m["stages"].pop(stage))
+    assert f"ledger on {stage}" in differing(folder)
+
+
+def test_results_that_an_earlier_stage_made_stale_are_not_missed(folder: Path, tmp_path: Path) -> None:
+    study = tmp_path / "study" / "study.toml"
+    study.write_text(study.read_text(encoding="utf-8").replace("draws = 10", "draws = 11"), encoding="utf-8")
+    Stages().run(study, folder, last="second")
+    assert differing(folder) == []
+
+
+@pytest.mark.parametrize("part", ["study", "data", "code", "environment", "created"])
+def test_a_manifest_with_a_part_taken_out_is_refused(part: str, folder: Path) -> None:
+    change_manifest(folder, lambda m: m.pop(part))
+    with pytest.raises(StudyError, match=f"the manifest as dpm wrote it, got none of {part}"):
+        verify(folder)
+
+
+@pytest.mark.parametrize("part", ["status", "inputs", "outputs", "inputs_hash"])
+def test_a_manifest_with_a_broken_stage_is_refused(part: str, folder: Path) -> None:
+    change_manifest(folder, lambda m: m["stages"]["second"].pop(part))
+    with pytest.raises(StudyError, match="a broken entry of stage second"):
+        verify(folder)
+
+
+@pytest.mark.parametrize(("part", "key"), [("study", "sha256"), ("data", "sha256"), ("data", "file")])
+def test_a_manifest_with_a_line_taken_out_is_told(part: str, key: str, folder: Path) -> None:
+    change_manifest(folder, lambda m: m[part].pop(key))
+    assert {finding.verdict for finding in verify(folder)} & {"differs", "note"}
+
+
 def test_a_ledger_cut_short_is_found(folder: Path) -> None:
     file = folder / "ledger.jsonl"
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -101,3 +134,15 @@ def test_the_chain_of_a_ledger_by_hand(tmp_path: Path) -> None:
     assert json.loads(first)["previous"] == ""
     assert json.loads(second)["previous"] == hashlib.sha256(first.encode()).hexdigest()
     assert list(json.loads(second)) == ["time", "event", "detail", "previous"]
+
+
+def test_a_line_that_a_killed_process_left_unfinished_is_dropped(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.append("one", "ü")
+    with ledger.path.open("ab") as file:
+        file.write('{"time": "ü'.encode()[:-1])
+    assert ledger.broken_at() == 0
+    ledger.append("two", "b")
+    assert [entry["event"] for entry in ledger.entries()] == ["one", "two"]
+    assert ledger.broken_at() == 0
+    assert ledger.path.read_bytes().count(b"\n") == 2

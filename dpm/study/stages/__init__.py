@@ -12,8 +12,7 @@ from dpm.study.stage import Context, Stage
 ARM_KEY = 3
 """Of the twins, which the comparison draws anew."""
 
-COHORT = ("cohort", "components", "inference")
-FITTED = (*COHORT, "posterior", "checks")
+FITTED = ("cohort", "components", "inference", "posterior", "checks")
 VIRTUAL = (*FITTED, "virtual")
 CONTROL = (*VIRTUAL, "control")
 """Folders of dpm that a stage may import, as far as the flow has come."""
@@ -36,8 +35,8 @@ STAGES = (
         name="validate",
         purpose="reading the patients and checking the study against them",
         places=("cohort",),
-        sections=PATIENTS,
-        code=COHORT,
+        sections=(*PATIENTS, "check", "estimand", "compare"),
+        code=CONTROL,
         reads_model=True,
         key_index=0,
         run=step("cohort"),
@@ -45,22 +44,36 @@ STAGES = (
     Stage(
         name="fit",
         purpose="learning the natural history",
-        places=("fit",),
+        places=("fit/posterior.nc", "fit/model.json", "fit/parameters.csv"),
         sections=("study.seed", *PATIENTS, "fit"),
+        ignores=("fit.gate",),
         code=FITTED,
         needs=("validate",),
         reads_model=True,
-        gated=True,
         key_index=1,
         run=step("fit"),
+    ),
+    Stage(
+        name="gate",
+        purpose="holding the draws against the gates of convergence",
+        places=("fit/convergence.csv",),
+        sections=("fit.gate",),
+        code=FITTED,
+        needs=("fit",),
+        reads_model=True,
+        gated=True,
+        key_index=6,
+        run=step("gate"),
     ),
     Stage(
         name="check",
         purpose="holding the fit against what was observed",
         places=("check",),
         sections=("study.seed", *PATIENTS, "fit", "check", "estimand"),
+        ignores=("fit.gate",),
         code=FITTED,
         needs=("validate", "fit"),
+        gates=("gate",),
         reads_model=True,
         key_index=2,
         run=step("check"),
@@ -72,6 +85,7 @@ STAGES = (
         sections=("study.seed", *PATIENTS, "arm", "estimand"),
         code=VIRTUAL,
         needs=("validate", "fit"),
+        gates=("gate",),
         reads_model=True,
         key_index=ARM_KEY,
         run=step("arm"),
@@ -83,6 +97,7 @@ STAGES = (
         sections=("study.seed", *PATIENTS, "arm", "estimand", "compare"),
         code=CONTROL,
         needs=("validate", "fit", "arm"),
+        gates=("gate",),
         reads_model=True,
         key_index=4,
         run=step("compare"),
@@ -93,7 +108,7 @@ STAGES = (
         places=("report.html", "figures"),
         sections=("study", "estimand"),
         code=("report",),
-        needs=("validate", "fit", "check", "arm", "compare"),
+        needs=("validate", "fit", "gate", "check", "arm", "compare"),
         key_index=5,
         run=step("report"),
     ),

@@ -1,4 +1,4 @@
-"""`validate`: can this study be run on these data, and who is in them."""
+"""`validate`: can this study be run on these data and answer its questions, and who is in them."""
 
 from dataclasses import replace
 
@@ -7,6 +7,8 @@ from dpm.cohort.describe import baseline_table, flow_table
 from dpm.cohort.flow import count_step
 from dpm.errors import StudyError
 from dpm.inference.hierarchy import Hierarchy
+from dpm.study.answerable import require_answerable
+from dpm.study.model_file import traced
 from dpm.study.stage import Context
 
 
@@ -18,7 +20,8 @@ def run(context: Context) -> str:
     if len(both):
         got = f"{len(both):,} of both (first: {both[0]})"
         raise StudyError(f"{materials.file.path}: cohorts", "different patients in history and trial", got)
-    Hierarchy.of(materials.model, history.records())
+    require_answerable(materials)
+    traced(materials.file, lambda: Hierarchy.of(materials.model, history.records()))
     context.table("cohort/flow.csv", flow_table(divided(materials.cohort, history, trial)))
     context.table("cohort/baseline.csv", baseline_table(everyone(materials.cohort, history, trial)))
     return (

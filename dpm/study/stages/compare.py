@@ -9,21 +9,17 @@ from typing import Any
 import jax
 import pandas as pd
 
-from dpm.cohort.visits import VisitRule
-from dpm.control import estimand as estimands
 from dpm.control.effect import Effect
-from dpm.control.estimand import Estimand
+from dpm.control.estimand import Estimand, SlopeDifference
 from dpm.control.external import unadjusted
 from dpm.control.randomised import randomised
 from dpm.control.twin import TreatedCourse, compare
 from dpm.study.materials import Materials
-from dpm.study.schema import MeanChange, SlopeDifference
+from dpm.study.questions import Question, estimand_of
 from dpm.study.stage import Context
 from dpm.study.stages.arm import arm_of
 from dpm.types import Key
 from dpm.virtual.arm import VirtualArm
-
-Question = MeanChange | SlopeDifference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,19 +47,6 @@ class Courses:
         return compare(self.materials.trial, self.twins, estimand=estimand, key=key, course=self.treated)
 
 
-def estimand_of(materials: Materials, question: Question) -> Estimand:
-    """What the study asks, as the library takes it."""
-    settings = question.model_dump(exclude={"type", "name", "label"}, exclude_none=True)
-    if isinstance(question, MeanChange):
-        return estimands.MeanChange(**settings, visit_rule=visit_rule_of(materials))
-    return estimands.SlopeDifference(**settings)
-
-
-def visit_rule_of(materials: Materials) -> VisitRule:
-    chosen = materials.study.compare.visit_rule
-    return VisitRule(**chosen.model_dump(exclude_none=True)) if chosen else VisitRule()
-
-
 def effects_of(courses: Courses, question: Question, *, key: Key) -> Iterator[tuple[str, Effect]]:
     """Every method's answer with its role: the answer first, what stands beside it, the truth, then variations."""
     materials = courses.materials
@@ -77,7 +60,7 @@ def effects_of(courses: Courses, question: Question, *, key: Key) -> Iterator[tu
             yield role, unadjusted(trial, history, estimand=estimand)
     if asked.truth is not None:
         yield "truth", randomised(trial, history, estimand=estimand)
-    if "all_visits" in asked.sensitivity and not isinstance(estimand, estimands.SlopeDifference):
+    if "all_visits" in asked.sensitivity and not isinstance(estimand, SlopeDifference):
         effect = courses.compare(replace(estimand, visit_rule=None), key=key)
         yield "sensitivity", replace(effect, method=f"{effect.method}, all visits")
 

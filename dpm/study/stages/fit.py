@@ -1,8 +1,10 @@
-"""`fit`: learn the natural history, and stop if the sampler did not converge."""
+"""`fit`: learn the natural history."""
+
+from dataclasses import replace
 
 import pandas as pd
 
-from dpm.checks.convergence import Gate, convergence_table, parameter_table, require_converged
+from dpm.checks.convergence import parameter_table
 from dpm.components.describe import describe_model
 from dpm.inference.laplace import Laplace
 from dpm.inference.nuts import NUTS
@@ -21,36 +23,38 @@ def method_of(materials: Materials) -> NUTS | Laplace:
     return Laplace(**settings)
 
 
-def gate_of(materials: Materials) -> Gate:
-    """The default gate, with the limits the study changes."""
-    return Gate(**materials.study.fit.gate.model_dump(exclude_none=True))
-
-
 def run(context: Context) -> str:
-    """Fit, describe the model and its draws, then hold them against the gate.
-
-    Raises:
-        CheckError: the gate was not passed; the tables are written all the same.
-    """
+    """Fit, and describe the model and its draws."""
     materials = context.materials
-    method, gate = method_of(materials), gate_of(materials)
+    method = method_of(materials)
     posterior = fit(materials.model, materials.history, method=method, key=context.key)
-    posterior.save(context.path("fit/posterior.nc"))
+    # Without the time it took, so that the same draws are the same bytes; the manifest has the time of every stage.
+    timeless = {name: value for name, value in posterior.provenance.items() if name != "seconds"}
+    replace(posterior, provenance=timeless).save(context.path("fit/posterior.nc"))
     description = describe_model(materials.model)
     counts = {name: posterior.provenance[name] for name in ("n_subjects", "n_visits")}
     context.json("fit/model.json", {**description, **counts, "method": in_words(method)})
     context.table("fit/parameters.csv", labelled(parameter_table(posterior), description["priors"]))
-    convergence = convergence_table(posterior, gate)
-    context.table("fit/convergence.csv", convergence)
-    require_converged(posterior, gate)
-    return f"{posterior.n_draws:,} draws; all {len(convergence)} convergence gates passed"
+    return f"{posterior.n_draws:,} draws"
+
+
+LEVELS = {
+    "focei": "FOCEI",
+    "laplace": "Laplace",
+    "quadrature": "adaptive quadrature",
+    "qmc": "quasi-Monte Carlo",
+}
+"""How the effects of a subject are integrated out, in words."""
 
 
 def in_words(method: NUTS | Laplace) -> str:
     """The settings that a reader of the report needs."""
     if isinstance(method, NUTS):
         return f"NUTS, {method.chains} chains of {method.warmup:,} warm-up and {method.draws:,} kept draws"
-    return f"Laplace approximation ({method.objective}, {method.level}), {method.draws:,} draws"
+    maximum = {"map": "maximum of the posterior density", "ml": "maximum of the likelihood"}[method.objective]
+    return (
+        f"normal approximation at the {maximum} (marginal likelihood: {LEVELS[method.level]}), {method.draws:,} draws"
+    )
 
 
 def labelled(parameters: pd.DataFrame, priors: list[dict[str, str]]) -> pd.DataFrame:
