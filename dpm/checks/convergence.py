@@ -1,6 +1,7 @@
 """Has the sampler found the posterior? Diagnostics, a gate, and what to do when it is shut."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,7 +63,8 @@ def parameter_table(posterior: Posterior) -> pd.DataFrame:
         array = values.to_numpy()
         for index in _informative(array):
             label = f"{name}[{','.join(map(str, index))}]" if index else str(name)
-            rows.append({"site": label, **_row(array[(..., *index)])})
+            element: tuple[Any, ...] = (..., *index)
+            rows.append({"site": label, **_row(array[element])})
     table = pd.DataFrame(rows)
     laplace = posterior.estimates.reindex(table["site"])
     return table.assign(laplace_estimate=laplace["estimate"].to_numpy(), laplace_se=laplace["se"].to_numpy())

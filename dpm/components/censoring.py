@@ -37,7 +37,7 @@ class Censored(dist.Distribution):
         self, noise: Noise, mean: PerVisit, values: dict[str, Array], code: Array, until: PerVisit | None
     ) -> None:
         self.noise, self.mean, self.values, self.code, self.until = noise, mean, values, code, until
-        super().__init__(batch_shape=mean.shape, validate_args=False)
+        dist.Distribution.__init__(self, batch_shape=mean.shape, validate_args=False)
 
     def sample(self, key: Key | None, sample_shape: tuple[int, ...] = ()) -> Array:
         return self.noise.distribution(self.mean, **self.values).sample(key, sample_shape)

@@ -93,6 +93,7 @@ def evidence(run: RunFolder, estimands: tuple[EstimandText, ...]) -> dict[str, A
     return {
         "flow": tables.flow_table(run.flow),
         "baseline": tables.baseline_table(run.baseline),
+        "cleaning": tables.cleaning_table(run.cleaning),
         "priors": tables.priors_table(run.model.get("priors", [])),
         "convergence": tables.convergence_table(run.convergence),
         "parameters": tables.parameters_table(run.parameters),

@@ -22,14 +22,14 @@ CODE = {
 def facts(manifest: Mapping[str, Any], ledger: Ledger) -> tuple[tuple[str, str], ...]:
     """Pairs of name and value; what the manifest lacks says so. Folders of the machine are not shown."""
     study, data = part(manifest, "study"), part(manifest, "data")
-    environment, code = part(manifest, "environment"), part(manifest, "code")
+    environment, code, files = part(manifest, "environment"), part(manifest, "code"), part(data, "files")
     chain = "holds" if not ledger.broken_at else f"broken at line {ledger.broken_at}"
     return (
         ("Study", str(study.get("name") or UNSAID)),
         ("Study file", named(study.get("path"))),
         ("Study file, SHA-256", str(study.get("sha256") or UNSAID)),
-        ("Data", f"{named(data.get('file'))}, {counted(int(data.get('rows') or 0), 'row')}"),
-        ("Data, SHA-256", str(data.get("sha256") or UNSAID)),
+        ("Data", f"{', '.join(map(named, files)) or UNSAID}; {counted(int(data.get('rows') or 0), 'row')}"),
+        *((f"{named(name)}, SHA-256", str(sha256)) for name, sha256 in files.items()),
         *((CODE.get(key, f"Code, {key}"), str(value)) for key, value in code.items()),
         ("dpm, version", str(manifest.get("dpm_version") or UNSAID)),
         ("Python", str(environment.get("python") or UNSAID)),

@@ -18,6 +18,7 @@ from dpm.errors import ReportError
 NUMBERS = {
     "cohort/flow.csv": ("patients", "visits"),
     "cohort/baseline.csv": ("smd",),
+    "cohort/ledger.csv": ("rows", "subjects"),
     "fit/parameters.csv": (
         *("mean", "sd", "q2.5", "q97.5", "rhat", "ess_bulk", "ess_tail", "mcse_mean"),
         *("laplace_estimate", "laplace_se"),
@@ -38,6 +39,7 @@ NUMBERS = {
 TEXTS = {
     "cohort/flow.csv": ("step", "reason", "arm"),
     "cohort/baseline.csv": ("variable", "unit", "statistic"),
+    "cohort/ledger.csv": ("kind", "rule", "column", "reason", "first"),
     "fit/parameters.csv": ("site", "label", "unit"),
     "fit/convergence.csv": ("criterion", "gate", "worst", "remedy", "relaxed_from"),
     "check/vpc.csv": ("outcome",),
@@ -87,6 +89,7 @@ class RunFolder:
     estimands: tuple[Mapping[str, Any], ...]
     flow: pd.DataFrame
     baseline: pd.DataFrame
+    cleaning: pd.DataFrame
     parameters: pd.DataFrame
     convergence: pd.DataFrame
     vpc: pd.DataFrame
@@ -124,6 +127,7 @@ def read_run(folder: Path) -> RunFolder:
         ledger=read_ledger(folder),
         model=read_mapping(folder, "fit/model.json"),
         estimands=estimands,
+        cleaning=tables.pop("ledger"),
         **tables,
     )
 

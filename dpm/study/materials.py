@@ -9,6 +9,7 @@ import jax
 from dpm.cohort.cohort import Cohort
 from dpm.cohort.read import read_cohort
 from dpm.cohort.shipped import data_path
+from dpm.cohort.sources import SourceFile
 from dpm.errors import CohortError, StudyError
 from dpm.posterior.posterior import Posterior
 from dpm.study.hashing import sha256_of_file
@@ -16,6 +17,9 @@ from dpm.study.model_file import build_model
 from dpm.study.read import StudyFile
 from dpm.study.schema import Study
 from dpm.types import Key, Model
+
+INDEX_KEY = 7
+"""Of an index visit drawn at random."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +45,16 @@ class Materials:
         return jax.random.fold_in(jax.random.key(self.study.study.seed), index)
 
     @cached_property
-    def data(self) -> Path:
-        """The file of the patients.
+    def data(self) -> dict[str, Path]:
+        """The files of the patients, by their keys in the study file.
 
         Raises:
             StudyError: there is no such file.
         """
-        name, where = self.study.data.file, f"{self.file.path}: data.file"
+        return {key: self._file(key, name) for key, name in self.study.data.files.items()}
+
+    def _file(self, key: str, name: str) -> Path:
+        where = f"{self.file.path}: data.{key}"
         if name.startswith("data:"):
             try:
                 return data_path(name)
@@ -56,17 +63,32 @@ class Materials:
         path = self.file.folder / name
         if not path.is_file():
             do = "The path starts at the folder of the study file; data shipped with dpm start with data: (dpm data)."
-            raise StudyError(where, "a CSV file", f'no file "{name}" beside {self.file.path.name}', do)
+            raise StudyError(where, "a file", f'no file "{name}" beside {self.file.path.name}', do)
         return path
 
     @cached_property
-    def data_sha256(self) -> str:
-        return sha256_of_file(self.data)
+    def data_sha256(self) -> dict[str, str]:
+        """The hash of each file, by its name in the study file."""
+        return {name: sha256_of_file(self.data[key]) for key, name in self.study.data.files.items()}
 
     @cached_property
     def cohort(self) -> Cohort:
-        """Everyone in the file."""
-        return read_cohort(self.data, self.study.data.roles)
+        """Everyone in the files."""
+        data, files = self.study.data, self.data
+        sources = {
+            name: SourceFile(file=files[f"sources.{name}.file"], **source.model_dump(exclude={"file"}))
+            for name, source in data.sources.items()
+        }
+        return read_cohort(
+            sources or files["file"],
+            data.roles,
+            subjects=files.get("subjects"),
+            events=files.get("events"),
+            units=data.units,
+            rules=data.rules,
+            index=data.index,
+            key=self.key(INDEX_KEY),
+        )
 
     @property
     def rows(self) -> int:

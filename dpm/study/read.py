@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from dpm.cohort.roles import Name
+from dpm.cohort.role import Name
 from dpm.errors import CohortError, StudyError
 from dpm.study.hashing import sha256_of_bytes
 from dpm.study.schema import Build, Study, meant

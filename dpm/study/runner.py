@@ -68,7 +68,7 @@ class Run:
         model = {"the model's file": model_hash(self.materials.file)} if stage.reads_model else {}
         return {
             **own,
-            "the data": self.materials.data_sha256,
+            "the data": sha256_of_value(self.materials.data_sha256),
             **model,
             **upstream,
             "dpm's code": sha256_of_code(stage.code),
@@ -119,7 +119,8 @@ class Run:
         """
         if not isinstance(error, DPMError):
             return error
-        files = (str(self.materials.file.path), str(self.materials.data), str(self.folder.path))
+        data = [str(file) for file in self.materials.data.values()]
+        files = (str(self.materials.file.path), *data, str(self.folder.path))
         kind = StudyError if isinstance(error, CheckError) else type(error)
         if kind is type(error) and error.where.startswith(files):
             return error
@@ -182,7 +183,8 @@ class Run:
         """Write what this run is of; what has changed since the last time goes to the ledger."""
         file, before = self.materials.file, self.folder.manifest()
         study = file.study.study
-        data = {"file": self.materials.study.data.file, "sha256": self.materials.data_sha256}
+        hashes = self.materials.data_sha256
+        data = {"files": hashes, "sha256": sha256_of_value(hashes)}
         rows = before.get("data", {}).get("rows") if before.get("data", {}).get("sha256") == data["sha256"] else None
         now = {
             "dpm_version": __version__,

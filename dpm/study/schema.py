@@ -7,6 +7,8 @@ from typing import Annotated, Literal, NoReturn, get_args
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from dpm.cohort.cleaning import CleaningRule
+from dpm.cohort.index_date import IndexRule
 from dpm.cohort.role import Name
 from dpm.cohort.roles import Roles
 
@@ -70,11 +72,51 @@ class Identity(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 
 
-class Data(Section):
-    """Where the patients are: a CSV file beside the study file, or `data:<set>/<file>` for one shipped with dpm."""
+class SourceChoice(Section):
+    """One of several sources; see `dpm.cohort.sources.SourceFile`."""
 
     file: Text
+    rename: dict[Text, Text] = {}
+    units: dict[Text, Text] = {}
+    absent: tuple[Text, ...] = ()
+
+
+class Data(Section):
+    """Where the patients are, and what is done to their tables before anything is learned from them.
+
+    A file is CSV, Parquet or SAS transport, beside the study file, or `data:<set>/<file>` for one shipped with dpm.
+
+    Attributes:
+        file: a row per subject and visit.
+        sources: instead of `file`, several by the name of their study.
+        subjects: a row per subject, joined to the visits.
+        events: a row per event, where events do not stand beside each visit.
+        units: unit by column where it is not the declared one.
+        rules: changes to the raw tables, in order; see `dpm.cohort.cleaning.CleaningRule`.
+        index: which visit is time zero; see `dpm.cohort.index_date.IndexRule`.
+        roles: which column is what.
+    """
+
+    file: Text | None = None
+    sources: dict[Name, SourceChoice] = {}
+    subjects: Text | None = None
+    events: Text | None = None
+    units: dict[Text, Text] | None = None
+    rules: tuple[CleaningRule, ...] = ()
+    index: IndexRule | None = None
     roles: Roles
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> "Data":
+        if (self.file is None) == (not self.sources):
+            refuse("data", "a file, or sources", "both" if self.file else "neither")
+        return self
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Every file named here, by its key."""
+        single = {key: name for key in ("file", "subjects", "events") if (name := getattr(self, key)) is not None}
+        return single | {f"sources.{name}.file": source.file for name, source in self.sources.items()}
 
 
 class Cohorts(Section):

@@ -116,18 +116,19 @@ def _study(run: RunFolder, manifest: Manifest) -> Iterator[Finding]:
 
 
 def _data(manifest: Manifest) -> Iterator[Finding]:
-    name = str(manifest["data"].get("file", ""))
-    try:
-        file = data_path(name) if name.startswith("data:") else Path(manifest["study"].get("path", "")).parent / name
-    except CohortError:
-        file = Path(name)
-    if file.is_file():
-        yield _same(
-            f"data {name}", sha256_of_file(file) == manifest["data"].get("sha256"), "the data have changed since"
-        )
-    else:
-        detail = "not found from here, so its hash was not recomputed; run verify where the study was run"
-        yield Finding(what=f"data {name}", verdict="note", detail=detail)
+    folder, files = Path(manifest["study"].get("path", "")).parent, manifest["data"].get("files", {})
+    detail = "the hash over all files is not that of the hashes listed"
+    yield _same("data", sha256_of_value(files) == manifest["data"].get("sha256"), detail)
+    for name, sha256 in files.items():
+        try:
+            file = data_path(name) if name.startswith("data:") else folder / name
+        except CohortError:
+            file = Path(name)
+        if file.is_file():
+            yield _same(f"data {name}", sha256_of_file(file) == sha256, "the data have changed since")
+        else:
+            detail = "not found from here, so its hash was not recomputed; run verify where the study was run"
+            yield Finding(what=f"data {name}", verdict="note", detail=detail)
 
 
 def _surroundings(manifest: Manifest) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ def write_example_run(folder: Path, *, seed: int = 20260101) -> Path:
     tables = {
         "cohort/flow.csv": flow(),
         "cohort/baseline.csv": baseline(),
+        "cohort/ledger.csv": ledger(),
         "fit/parameters.csv": parameters(rng),
         "fit/convergence.csv": convergence(),
         "check/vpc.csv": vpc(rng),
@@ -248,3 +249,8 @@ def layers() -> pd.DataFrame:
         rows += [(estimand, layer, total * share**0.5, share) for layer, share in shares.items()]
         rows.append((estimand, "total", total, 1.0))
     return pd.DataFrame(rows, columns=["estimand", "layer", "sd", "variance_share"])
+
+
+def ledger() -> pd.DataFrame:
+    row = ("exclude rows", "bilirubin is missing", "", "not measured", 6, 6, "pbc_longitudinal.csv: row 17")
+    return pd.DataFrame([row], columns=["kind", "rule", "column", "reason", "rows", "subjects", "first"])

@@ -108,7 +108,7 @@ def manifest(folder: Path) -> dict[str, Any]:
             "path": "experiments/pbc/study.toml",
             "sha256": digest("study"),
         },
-        "data": {"file": "pbc_longitudinal.csv", "sha256": digest("data"), "rows": 1945},
+        "data": {"files": {"data:pbc/pbc_longitudinal.csv": digest("data")}, "sha256": digest("all"), "rows": 1945},
         "code": {"git": digest("code")[:40]},
         "environment": {
             "python": "3.12.3",

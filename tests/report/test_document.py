@@ -193,3 +193,13 @@ def test_text_from_tables_is_escaped(run: Path) -> None:
 def test_level_called_none_stays_a_level(page: str) -> None:
     rows = next(rows for caption, rows in tables_of(page).items() if caption.startswith("Coverage of"))
     assert [row[1] for row in rows if row[0] == "edema"][:3] == ["none"] * 3
+
+
+def test_the_ledger_of_cleaning_is_shown_and_so_is_an_empty_one(tmp_path: Path) -> None:
+    run = write_example_run(tmp_path)
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "bilirubin is missing" in page and "pbc_longitudinal.csv: row 17" in page
+    ledger = pd.read_csv(run / "cohort/ledger.csv")
+    ledger.iloc[:0].to_csv(run / "cohort/ledger.csv", index=False)
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "Nothing was left out, edited or converted" in page and "bilirubin is missing" not in page

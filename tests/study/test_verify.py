@@ -90,7 +90,7 @@ def test_a_manifest_with_a_broken_stage_is_refused(part: str, folder: Path) -> N
         verify(folder)
 
 
-@pytest.mark.parametrize(("part", "key"), [("study", "sha256"), ("data", "sha256"), ("data", "file")])
+@pytest.mark.parametrize(("part", "key"), [("study", "sha256"), ("data", "sha256"), ("data", "files")])
 def test_a_manifest_with_a_line_taken_out_is_told(part: str, key: str, folder: Path) -> None:
     change_manifest(folder, lambda m: m[part].pop(key))
     assert {finding.verdict for finding in verify(folder)} & {"differs", "note"}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from dpm.cohort.cleaning import ledger_rows, ledger_table
 from dpm.cohort.cohort import Cohort, counts_by_arm
 from dpm.cohort.describe import baseline_table, flow_table
 from dpm.cohort.flow import count_step
@@ -23,6 +24,8 @@ def run(context: Context) -> str:
     require_answerable(materials)
     traced(materials.file, lambda: Hierarchy.of(materials.model, history.records()))
     context.table("cohort/flow.csv", flow_table(divided(materials.cohort, history, trial)))
+    context.table("cohort/ledger.csv", ledger_table(materials.cohort.ledger))
+    context.table("cohort/ledger_rows.csv", ledger_rows(materials.cohort.ledger))
     context.table("cohort/baseline.csv", baseline_table(everyone(materials.cohort, history, trial)))
     return (
         f"{history.n_subjects:,} patients with {history.n_visits:,} visits for the natural history, "
