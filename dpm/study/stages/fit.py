@@ -50,7 +50,10 @@ def in_words(method: NUTS | Laplace) -> str:
     """The settings that a reader of the report needs."""
     if isinstance(method, NUTS):
         return f"NUTS, {method.chains} chains of {method.warmup:,} warm-up and {method.draws:,} kept draws"
-    return f"Laplace approximation ({method.objective}, {method.level}), {method.draws:,} draws"
+    draws = f"{method.draws:,} draws"
+    if method.importance:
+        draws += f", resampled from {method.importance:,} proposals weighted by the marginal likelihood"
+    return f"Laplace approximation ({method.objective}, {method.level}), {draws}"
 
 
 def labelled(parameters: pd.DataFrame, priors: list[dict[str, str]]) -> pd.DataFrame:
