@@ -8,6 +8,7 @@ import pandas as pd
 from arviz_stats.sampling_diagnostics import bfmi, ess, mcse, rhat
 
 from dpm.errors import CheckError
+from dpm.inference.importance import LARGEST_PARETO_K
 from dpm.posterior.posterior import Posterior
 
 
@@ -30,6 +31,9 @@ class Gate:
     divergences: int = 0
     e_bfmi: float = 0.3
 
+
+LIMITS = {"newton_decrement": 1e-6, "pareto_k": LARGEST_PARETO_K}
+"""Of a fit that was maximised; the fit itself refuses what is above them, so no study file relaxes them."""
 
 REMEDIES = {
     "r_hat": (
@@ -70,14 +74,14 @@ def parameter_table(posterior: Posterior) -> pd.DataFrame:
     return table.assign(laplace_estimate=laplace["estimate"].to_numpy(), laplace_se=laplace["se"].to_numpy())
 
 
-def _informative(array: np.ndarray) -> list[tuple[int, ...]]:
+def _informative(array: np.ndarray) -> list[tuple[Any, ...]]:
     """The elements of a site, of shape (chain, draw, ...), that no other element determines."""
     every = list(np.ndindex(array.shape[2:]))
     if array.ndim != 4 or array.shape[2] != array.shape[3] or array.shape[2] < 2:
         return every
     upper = [index for index in every if index[0] < index[1]]
     symmetric = np.allclose(array, np.swapaxes(array, 2, 3), rtol=1e-12)
-    triangular = all(np.all(array[(..., *index)] == 0.0) for index in upper)
+    triangular = all(bool(np.all(array[..., row, column] == 0.0)) for row, column in upper)
     if not (symmetric or triangular):
         return every
     ones = [(k, k) for k in range(array.shape[2]) if np.allclose(array[..., k, k], 1.0, rtol=1e-12)]
@@ -110,8 +114,8 @@ def convergence_table(posterior: Posterior, gate: Gate | None = None) -> pd.Data
     observed = _sampled(posterior) if "sample_stats" in posterior.tree.children else _maximised(posterior)
     default, rows = asdict(Gate()), []
     for criterion, (value, worst) in observed.items():
-        bound = asdict(gate).get(criterion, 1e-6)
-        upper = criterion in ("r_hat", "divergences", "newton_decrement")
+        bound = asdict(gate).get(criterion, LIMITS.get(criterion, 0.0))
+        upper = criterion in ("r_hat", "divergences", *LIMITS)
         # R-hat has to stay below its bound, the others may reach theirs.
         passed = (value < bound if criterion == "r_hat" else value <= bound) if upper else value >= bound
         usual = default.get(criterion, bound)
@@ -148,7 +152,11 @@ def _sampled(posterior: Posterior) -> dict[str, tuple[float, str]]:
 
 
 def _maximised(posterior: Posterior) -> dict[str, tuple[float, str]]:
-    return {"newton_decrement": (float(posterior.provenance.get("newton_decrement", np.inf)), "at the maximum")}
+    found = {"newton_decrement": (float(posterior.provenance.get("newton_decrement", np.inf)), "at the maximum")}
+    if posterior.provenance.get("importance"):
+        effective = f"effective sample size {posterior.provenance['importance_ess']:.0f} of its proposals"
+        found["pareto_k"] = (float(posterior.provenance["pareto_k"]), effective)
+    return found
 
 
 def require_converged(posterior: Posterior, gate: Gate | None = None) -> None:

@@ -12,6 +12,9 @@ from scipy.stats import norm
 from dpm.control.estimand import Estimand
 from dpm.types import Float
 
+FOR_NEW_PATIENTS = "The interval is for patients like these: both arms are taken as samples, not as all there are."
+"""Note of a method whose standard error counts who happened to be in either arm."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Effect:

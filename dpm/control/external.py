@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from dpm.cohort.cohort import Cohort
-from dpm.control.effect import Effect
+from dpm.control.effect import FOR_NEW_PATIENTS, Effect
 from dpm.control.estimand import Estimand, MeanChange, require_outcome, unit_of
 from dpm.control.mixed import MixedFit, mixed_model, straight_lines
 from dpm.errors import ControlError
@@ -39,6 +39,7 @@ def unadjusted(trial: Cohort, control: Cohort, *, estimand: Estimand, level: flo
             "The two cohorts differ in nothing that matters but treatment.",
             "Straight lines, missing at random.",
         ),
+        note=FOR_NEW_PATIENTS,
     )
 
 
@@ -71,7 +72,7 @@ def _mean_change(trial: Cohort, control: Cohort, estimand: MeanChange, level: fl
             "The two cohorts differ in nothing that matters but treatment.",
             "Those measured in the window are like those who died, were transplanted or missed the visit before it.",
         ),
-        note="Complete cases only: survivors with a visit.",
+        note=f"Complete cases only: survivors with a visit. {FOR_NEW_PATIENTS}",
     )
 
 

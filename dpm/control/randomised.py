@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from dpm.cohort.cohort import Cohort
-from dpm.control.effect import Effect
+from dpm.cohort.visits import VisitRule
+from dpm.control.effect import FOR_NEW_PATIENTS, Effect
 from dpm.control.estimand import Estimand, MeanChange, require_outcome, unit_of
 from dpm.control.mixed import mixed_model, straight_lines, visit_means
 from dpm.errors import ControlError
@@ -19,7 +20,8 @@ def randomised(trial: Cohort, control: Cohort, *, estimand: Estimand, level: flo
     visit are left out of the latter.
 
     Raises:
-        ControlError: the estimand does not fit a cohort, or the model did not converge.
+        ControlError: the estimand does not fit a cohort, its time is not near a planned visit of both arms, or the
+            model did not converge.
     """
     require_outcome(trial, estimand)
     require_outcome(control, estimand)
@@ -40,10 +42,34 @@ def _mean_change(trial: Cohort, control: Cohort, estimand: MeanChange, treated: 
     kept = [cohort.drop_visits(cohort.terminal_visits(estimand.visit_rule), "terminal") for cohort in (trial, control)]
     visits = pd.concat([_measured(cohort, estimand.outcome) for cohort in kept], ignore_index=True)
     visits = visits[visits["time"] <= estimand.at + estimand.window].reset_index(drop=True)
-    planned = np.asarray([time for time in estimand.visit_rule.planned if time <= estimand.at + estimand.window])
-    at = f"treated_{int(np.abs(planned - estimand.at).argmin())}"
-    fitted = mixed_model(visits, estimand.outcome, visit_means(visits, planned, treated))
+    planned, at = _planned(visits, estimand, estimand.visit_rule, treated)
+    design = visit_means(visits, planned, treated)
+    fitted = mixed_model(visits, estimand.outcome, design)
     return _effect(trial, control, estimand, fitted.estimate[at], fitted.se[at], level, visits)
+
+
+def _planned(visits: pd.DataFrame, estimand: MeanChange, rule: VisitRule, treated: pd.Series) -> tuple[np.ndarray, str]:
+    """The planned times at which anyone was measured, and the coefficient of treatment at the estimand's time.
+
+    Raises:
+        ControlError: no planned time lies in the window, or an arm was not measured at it.
+    """
+    times = np.asarray([time for time in rule.planned if time <= estimand.at + estimand.window])
+    gap = np.abs(times - estimand.at)
+    window = f"{estimand.at:g} years, within {estimand.window:g}"
+    if not times.size or gap.min() > estimand.window:
+        got = f"none of {', '.join(f'{time:g}' for time in rule.planned[:8])}, ..."
+        do = "Plan a visit there (visit_rule), or ask for a planned time: the answer at another is not to the question."
+        raise ControlError("randomised", f"a planned visit at {window}", got, do)
+    nearest = np.abs(visits["time"].to_numpy()[:, None] - times[None, :]).argmin(axis=1)
+    arms = visits["subject"].map(treated)[nearest == int(gap.argmin())]
+    if arms.nunique() < 2:
+        got = f"{int((arms == 1.0).sum())} of treated patients and {int((arms == 0.0).sum())} of controls"
+        raise ControlError("randomised", f"measurements of both arms at {window}", got)
+    # A time at which only one arm was measured has a mean but no effect: its visits are left to the nearest other.
+    both = [k for k in range(len(times)) if k == 0 or visits["subject"].map(treated)[nearest == k].nunique() == 2]
+    kept = times[both]
+    return kept, f"treated_{int(np.abs(kept - estimand.at).argmin())}"
 
 
 def _measured(cohort: Cohort, outcome: str) -> pd.DataFrame:
@@ -65,4 +91,5 @@ def _effect(
         n_control=control.n_subjects,
         sizes={"visits": len(visits)},
         assumptions=("Randomisation.", f"Mixed model with {form} and random level and slope.", "Missing at random."),
+        note=FOR_NEW_PATIENTS,
     )

@@ -1,5 +1,6 @@
 """Twin g-computation: each treated patient against that patient's own untreated twins."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -39,10 +40,22 @@ class TreatedCourse(NamedTuple):
     effects: Float[Array, "draw replicate effect subject"]
 
     @classmethod
-    def of(cls, arm: VirtualArm, trial: Cohort, *, key: Key) -> "TreatedCourse":
-        """Fit the arm's model to the treated patients alone, by Laplace, and draw their effects given their data."""
+    def of(cls, arm: VirtualArm, trial: Cohort, *, key: Key, method: Laplace | None = None) -> "TreatedCourse":
+        """Fit the arm's model to the treated patients alone, by Laplace, and draw their effects given their data.
+
+        Args:
+            arm: the twins, whose model and number of draws are used.
+            trial: the treated patients, with all their visits.
+            key: for the fit and the draws.
+            method: other settings of the fit; `Laplace()` by default.
+
+        Raises:
+            InferenceError: the model of the treated arm cannot be fitted.
+            ControlError: a treated patient's effects cannot be drawn.
+        """
         fit_key, effect_key = jax.random.split(key)
-        posterior = fit(arm.posterior.model, trial, method=Laplace(draws=int(arm.vectors.shape[0])), key=fit_key)
+        method = replace(method or Laplace(), draws=int(arm.vectors.shape[0]))
+        posterior = fit(arm.posterior.model, trial, method=method, key=fit_key)
         records = trial.records(posterior.encodings)
         hierarchy = posterior.hierarchy(records)
         vectors = posterior.vectors(hierarchy)

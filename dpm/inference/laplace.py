@@ -16,6 +16,7 @@ from dpm.errors import InferenceError
 from dpm.inference.conditional import Modes
 from dpm.inference.draws import Draws, host
 from dpm.inference.hierarchy import Hierarchy
+from dpm.inference.importance import resample
 from dpm.inference.marginal import Level, Marginal
 from dpm.inference.population import natural_table, population_draws
 from dpm.types import Array, Float, Key, Model
@@ -64,6 +65,9 @@ class Laplace:
         draws: how many to take from the normal approximation.
         tolerance: on the squared Newton decrement.
         starts: starting points to try before giving up.
+        importance: 0 draws from the normal approximation; otherwise so many proposals around the maximum are weighted
+            by the marginal likelihood and the prior, and draws resampled from them, see `resample`. The normal
+            approximation puts the sd of a spread a few per cent low when patients are few. Needs `objective="map"`.
     """
 
     objective: Objective = "map"
@@ -72,26 +76,33 @@ class Laplace:
     draws: int = 1000
     tolerance: float = 1e-10
     starts: int = 4
+    importance: int = 0
 
     def run(self, model: Model, records: Records, *, key: Key) -> Draws:
         """Fit, and draw from the normal approximation.
 
         Raises:
-            InferenceError: if no start converged, or the information there is not positive definite.
+            InferenceError: if no start converged, the information there is not positive definite, or, with
+                `importance`, the posterior is too far from normal to be reached by weights.
         """
+        if self.importance and self.objective != "map":
+            do = 'Use objective="map", or importance=0: without a prior there is no posterior to draw from.'
+            raise InferenceError("Laplace(importance=...)", 'objective="map"', repr(self.objective), do)
         began = perf_counter()
         optimum_key, draw_key = jax.random.split(key)
         hierarchy = Hierarchy.of(model, records)
         level_key, start_key = jax.random.split(optimum_key)
         marginal = Marginal.at(hierarchy, self.level, n_nodes=self.n_nodes, key=level_key)
         optimum = self.maximise(marginal, records, key=start_key)
-        sites = population_draws(optimum.sample(self.draws, key=draw_key), hierarchy, records)
+        vectors, weighing = self._draw(marginal, records, optimum, key=draw_key)
+        sites = population_draws(vectors, hierarchy, records)
         facts = {
             "objective": self.objective,
             "level": self.level,
             "log_likelihood": optimum.log_likelihood,
             "n_population": hierarchy.n_population,
             "newton_decrement": optimum.decrement,
+            **weighing,
             "seconds": perf_counter() - began,
         }
         return Draws(
@@ -99,6 +110,25 @@ class Laplace:
             estimates=optimum.estimates,
             facts=facts,
         )
+
+    def _draw(
+        self, marginal: Marginal, records: Records, optimum: Optimum, *, key: Key
+    ) -> tuple[Array, dict[str, float | int]]:
+        """Population vectors, and how far the weights had to reach."""
+        if not self.importance:
+            return optimum.sample(self.draws, key=key), {}
+        weighted = resample(
+            marginal,
+            records,
+            centre=optimum.vector,
+            covariance=optimum.covariance,
+            effects=optimum.effects,
+            proposals=self.importance,
+            count=self.draws,
+            key=key,
+        )
+        facts = {"importance": self.importance, "pareto_k": weighted.pareto_k, "importance_ess": weighted.effective}
+        return weighted.vectors, facts
 
     def maximise(self, marginal: Marginal, records: Records, *, key: Key, start: Vector | None = None) -> Optimum:
         """The maximum alone, of a prepared marginal; the same marginal on records of the same shape compiles once.

@@ -156,13 +156,17 @@ class SampledFit(Section):
 
 
 class ApproximateFit(Section):
-    """The maximum and the normal approximation around it. What is not given is dpm's default."""
+    """The maximum and the normal approximation around it, weighted by the marginal likelihood if `importance` is given.
+
+    What is not given is dpm's default.
+    """
 
     method: Literal["Laplace"]
     objective: Literal["map", "ml"] | None = None
     level: Literal["focei", "laplace", "quadrature", "qmc"] | None = None
     n_nodes: Count | None = None
     draws: Draws | None = None
+    importance: Count | None = None
     gate: GateChoice = GateChoice()
 
 

@@ -12,7 +12,6 @@ import pandas as pd
 import dpm
 from dpm.types import Key
 from experiments.calibration import summary
-from experiments.calibration.reweighted import Reweighted, reweighted_course
 from experiments.calibration.trials import ESTIMANDS, SCENARIOS, Scenario, Trial, real_cohorts, simulate_trial, truth
 from models.pbc_bilirubin import build
 
@@ -24,13 +23,10 @@ DRAWS, REPLICATES = 300, 2
 def analyse(trial: Trial, model: dpm.ProgressionModel, scenario: Scenario, *, key: Key) -> dict[str, dpm.Effect]:
     """What a trial team does: fit the history, draw twins, compare. One model serves all trials: it compiles once."""
     fit_key, arm_key, course_key, compare_key = jax.random.split(key, 4)
-    method = Reweighted(draws=DRAWS) if scenario.reweighted else dpm.Laplace(draws=DRAWS)
+    method = dpm.Laplace(draws=DRAWS, importance=scenario.importance)
     posterior = dpm.fit(model, trial.history, method=method, key=fit_key)
     arm = dpm.synthetic_arm(posterior, like=trial.treated, key=arm_key, draws=DRAWS, replicates=REPLICATES)
-    if isinstance(method, Reweighted):
-        course = reweighted_course(arm, trial.treated, method, key=course_key)
-    else:
-        course = dpm.TreatedCourse.of(arm, trial.treated, key=course_key)
+    course = dpm.TreatedCourse.of(arm, trial.treated, key=course_key, method=method)
     return {
         name: dpm.compare(trial.treated, arm, estimand=estimand, key=compare_key, course=course)
         for name, estimand in ESTIMANDS.items()

@@ -28,22 +28,22 @@ class Scenario:
         effect: on the slope of every treated patient [log mg/dL/year].
         dropout: whether patients of both arms leave, depending on the last value seen.
         replicates: trials in the stored results.
-        reweighted: fit by `Reweighted` instead of Laplace.
+        importance: proposals that `Laplace` weights; 0 draws from its normal approximation.
         trials_of: the scenario whose trials are analysed again.
     """
 
     effect: float = 0.0
     dropout: bool = False
     replicates: int = 500
-    reweighted: bool = False
+    importance: int = 0
     trials_of: str = ""
 
 
 SCENARIOS = {
     "no_effect": Scenario(replicates=1000),
     "effect": Scenario(effect=-0.05, replicates=493),
-    "dropout": Scenario(dropout=True, replicates=0),
-    "no_effect_reweighted": Scenario(reweighted=True, trials_of="no_effect", replicates=0),
+    "dropout": Scenario(dropout=True, replicates=200),
+    "no_effect_weighted": Scenario(importance=4096, trials_of="no_effect", replicates=200),
 }
 
 # Posterior means of the placebo arm, rounded; covariates standardised by that arm.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from dpm.cohort.visits import VisitRule
 from dpm.control.estimand import Estimand, MeanChange, SlopeDifference
 from dpm.control.external import unadjusted
 from dpm.control.randomised import randomised
@@ -102,3 +103,25 @@ def test_treated_courses_are_not_extrapolated(arm: VirtualArm, course: TreatedCo
     short = course._replace(records=replace(records, observed=seen))
     with pytest.raises(ControlError, match=r"times up to 1\.00 years, the last measurement in a treated patient"):
         compare(trial(), arm, estimand=SLOPE, key=KEY, course=short)
+
+
+def test_the_randomised_answer_is_to_the_question_or_none() -> None:
+    """The visit planned nearest may lie outside the window, and a planned time may have no visits at all."""
+    late = MeanChange("log_bilirubin", at=1.4, window=0.2, intercurrent=BOTH)
+    with pytest.raises(ControlError, match=r"a planned visit at 1\.4 years, within 0\.2"):
+        randomised(trial(), history(), estimand=late)
+    rule = VisitRule()
+    one_armed, empty = (replace(rule, planned=tuple(sorted((*rule.planned, extra)))) for extra in (0.24, 0.07))
+    answers = [randomised(trial(), history(), estimand=replace(CHANGE, visit_rule=each)) for each in (rule, one_armed)]
+    assert answers[0].estimate == answers[1].estimate
+    assert np.isfinite(randomised(trial(), history(), estimand=replace(CHANGE, visit_rule=empty)).se)
+    unseen = replace(trial(), visits=trial().visits[~trial().visits["time"].between(1.5, 2.5)].reset_index(drop=True))
+    with pytest.raises(ControlError, match=r"both arms at 2 years, within 0\.5, got 0 of treated patients and"):
+        randomised(unseen, history(), estimand=CHANGE)
+
+
+def test_each_answer_says_for_whom_its_interval_is(arm: VirtualArm, course: TreatedCourse) -> None:
+    assert CHANGE.describe()["interval_for"] == "these patients"
+    for method in (unadjusted, randomised):
+        assert "for patients like these" in method(trial(), history(), estimand=SLOPE).note
+    assert "for patients like these" not in compare(trial(), arm, estimand=SLOPE, key=KEY, course=course).note

@@ -52,9 +52,10 @@ def in_words(method: NUTS | Laplace) -> str:
     if isinstance(method, NUTS):
         return f"NUTS, {method.chains} chains of {method.warmup:,} warm-up and {method.draws:,} kept draws"
     maximum = {"map": "maximum of the posterior density", "ml": "maximum of the likelihood"}[method.objective]
-    return (
-        f"normal approximation at the {maximum} (marginal likelihood: {LEVELS[method.level]}), {method.draws:,} draws"
-    )
+    draws = f"{method.draws:,} draws"
+    if method.importance:
+        draws += f", resampled from {method.importance:,} proposals weighted by the marginal likelihood"
+    return f"normal approximation at the {maximum} (marginal likelihood: {LEVELS[method.level]}), {draws}"
 
 
 def labelled(parameters: pd.DataFrame, priors: list[dict[str, str]]) -> pd.DataFrame:

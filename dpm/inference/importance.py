@@ -1,0 +1,104 @@
+"""Importance weights between the normal approximation of population values and their posterior."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from arviz_stats.base.array import array_stats
+from jax import lax
+from jax import numpy as jnp
+
+from dpm.cohort.records import Records
+from dpm.errors import InferenceError
+from dpm.inference.batching import batch_size
+from dpm.inference.marginal import Marginal
+from dpm.types import Array, Float, Key
+
+FREEDOM, WIDER = 12.0, 1.05
+"""Of the proposals: degrees of freedom, and their spread over that of the normal approximation."""
+
+LARGEST_PARETO_K = 0.7
+"""Above it, the mean of importance weights cannot be relied on (Vehtari et al. 2024, JMLR 25(72))."""
+
+
+class Weighted(NamedTuple):
+    """Resampled draws of population values.
+
+    Attributes:
+        vectors: unconstrained scale.
+        pareto_k: shape of the tail of the weights.
+        effective: proposals as good as this many draws of the posterior, by the smoothed weights.
+    """
+
+    vectors: Float[Array, "draw population"]
+    pareto_k: float
+    effective: float
+
+
+def resample(
+    marginal: Marginal,
+    records: Records,
+    *,
+    centre: np.ndarray,
+    covariance: np.ndarray,
+    effects: np.ndarray,
+    proposals: int,
+    count: int,
+    key: Key,
+) -> Weighted:
+    r"""Draws of $p(\varphi \mid y)$: a multivariate $t$ around the maximum, $q$, with weights
+    $p(\varphi)\,p(y \mid \varphi) / q(\varphi)$.
+
+    Weights are Pareto-smoothed and `count` proposals resampled. What is left of the approximation is that of the
+    marginal likelihood: none for effects that enter linearly with normal noise, else that of the marginal's level.
+
+    Args:
+        marginal: of the subjects' effects, at its level.
+        records: the data.
+        centre, covariance: the maximum of the posterior and the inverse information there, unconstrained scale.
+        effects: conditional modes at the maximum, where every inner search starts.
+        proposals: how many to weigh.
+        count: how many to keep.
+        key: for proposals and resampling.
+
+    Raises:
+        InferenceError: the marginal of a proposal cannot be computed, or the weights are too uneven (Pareto k).
+    """
+    proposal_key, choice_key = jax.random.split(key)
+    vectors, log_proposal = _propose(centre, covariance, proposals, key=proposal_key)
+    log_weights = np.asarray(_log_posterior(vectors, marginal, records, jnp.asarray(effects))) - log_proposal
+    lost = int(np.isnan(log_weights).sum())
+    do = "Sample with NUTS() instead."
+    if lost:
+        expected = "a marginal likelihood at every proposal around the maximum"
+        raise InferenceError("Laplace(importance=...)", expected, f"none at {lost} of {proposals}", do)
+    log_smoothed, k = array_stats.psislw(-log_weights)  # it takes log likelihoods, whose weights are their inverse
+    if not float(k) <= LARGEST_PARETO_K:
+        expected = f"weights with a Pareto k of at most {LARGEST_PARETO_K}"
+        raise InferenceError("Laplace(importance=...)", expected, f"{float(k):.2f}: far from normal", do)
+    share = np.exp(log_smoothed - np.max(log_smoothed))
+    share /= share.sum()
+    chosen = jax.random.choice(choice_key, proposals, (count,), p=jnp.asarray(share))
+    return Weighted(vectors[chosen], float(k), float(1.0 / (share**2).sum()))
+
+
+def _propose(
+    centre: np.ndarray, covariance: np.ndarray, count: int, *, key: Key
+) -> tuple[Float[Array, "draw population"], Float[np.ndarray, " draw"]]:
+    """Multivariate t draws and their log densities up to a constant."""
+    normal_key, gamma_key = jax.random.split(key)
+    size = centre.size
+    mixing = np.asarray(jax.random.gamma(gamma_key, FREEDOM / 2, (count, 1))) / (FREEDOM / 2)
+    t = np.asarray(jax.random.normal(normal_key, (count, size))) / np.sqrt(mixing)
+    log_density = -(FREEDOM + size) / 2 * np.log1p((t**2).sum(axis=1) / FREEDOM)
+    return jnp.asarray(centre + WIDER * t @ np.linalg.cholesky(covariance).T), log_density
+
+
+@partial(jax.jit, static_argnums=1)
+def _log_posterior(vectors: Array, marginal: Marginal, records: Records, effects: Array) -> Array:
+    def one(vector: Array) -> Array:
+        each, _ = marginal.log_marginal(vector, records, effects)
+        return jnp.sum(each) + marginal.hierarchy.log_population(vector, records, prior=True)
+
+    return lax.map(one, vectors, batch_size=batch_size(vectors.shape[0]))
