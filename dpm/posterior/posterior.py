@@ -115,7 +115,10 @@ class Posterior:
             "provenance": json.dumps(dict(self.provenance), default=float),
             "estimates": self.estimates.to_json(orient="split", double_precision=15),
         }
-        tree.to_netcdf(path, engine="h5netcdf")
+        # In memory first: HDF5 cannot end in order on a full disk, and takes the process with it.
+        # A copy, since the buffer of the library must not outlive it in the traceback of a write that fails.
+        content = bytes(tree.to_netcdf(engine="h5netcdf"))
+        Path(path).write_bytes(content)
 
     @classmethod
     def load(cls, path: str | Path, *, model: Model) -> "Posterior":

@@ -12,7 +12,7 @@ from typing import Any
 
 from dpm.errors import StudyError
 from dpm.study.files import write_json, writing
-from dpm.study.hashing import sha256_of_file
+from dpm.study.hashing import outputs_digest, sha256_of_file
 from dpm.study.ledger import Ledger, now
 
 MANIFEST, LEDGER, STUDY = "manifest.json", "ledger.jsonl", "study.toml"
@@ -64,6 +64,32 @@ class RunFolder:
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         write_json(self.path / MANIFEST, manifest)
+
+    def unrecorded(self, manifest: Mapping[str, Any]) -> list[str]:
+        """Stages of the manifest whose last line in the ledger is of other inputs or outputs, or is not there."""
+        written = {}
+        for entry in self.ledger.entries():
+            detail = entry.get("detail")
+            if isinstance(detail, dict) and "outputs" in detail:
+                written[str(detail.get("stage"))] = (detail.get("inputs"), detail["outputs"])
+        return [
+            name
+            for name, stage in manifest["stages"].items()
+            if written.get(name) != (stage["inputs_hash"], outputs_digest(stage["outputs"]))
+        ]
+
+    def require_recorded(self) -> None:
+        """Refuse to go on from results that the ledger does not know.
+
+        Raises:
+            StudyError: the ledger was changed, or does not record a stage as the manifest has it.
+        """
+        self.ledger.require_unbroken()
+        unrecorded = self.unrecorded(self.manifest())
+        if unrecorded:
+            got = f"none, or another, of {', '.join(unrecorded)}"
+            do = "One of the two was changed. Keep the folder as it is and start a new one with --run-folder."
+            raise StudyError(str(self.ledger.path), "an entry on every stage of the manifest", got, do)
 
     def outputs(self, places: tuple[str, ...], root: Path | None = None) -> dict[str, str]:
         """SHA-256 of every file of a stage, by its path in the run folder."""

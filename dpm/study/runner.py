@@ -43,7 +43,7 @@ class Run:
         Raises:
             DPMError: a stage refused; `CheckError` if its gate was not passed.
         """
-        self.folder.ledger.require_unbroken()
+        self.folder.require_recorded()
         self._identify()
         begun = False
         for stage in self.stages[: 1 + [each.name for each in self.stages].index(last)]:

@@ -327,3 +327,11 @@ def test_a_cohort_without_patients_names_the_key(study: Path, folder: Path, stag
     edit(study, '{ arm = "active" }', '{ arm = "aktive" }')
     with pytest.raises(StudyError, match=r"study.toml: cohorts.trial, arm: expected one of: active"):
         _ = Materials(file=read_study(study), run=folder).trial
+
+
+def test_results_that_the_ledger_does_not_know_are_not_used(study: Path, folder: Path, stages: Stages) -> None:
+    stages.run(study, folder, last="second")
+    (folder / "ledger.jsonl").unlink()
+    with pytest.raises(StudyError, match="every stage of the manifest, got none, or another, of first, second"):
+        stages.run(study, folder)
+    assert not (folder / "report.html").exists()

@@ -1,6 +1,8 @@
 """The real stages on the shipped study, made small: every table of a run, twice the same."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -138,3 +140,15 @@ def test_the_gate_and_method_of_a_study_reach_the_library(tmp_path: Path) -> Non
     materials = Materials(file=read_study(path), run=tmp_path)
     assert gate_of(materials) == Gate(r_hat=1.05)
     assert method_of(materials) == NUTS(chains=4, warmup=300, draws=1000, progress=False)
+
+
+def test_a_full_disk_ends_the_fit_with_one_screen(study: Path, tmp_path: Path) -> None:
+    """Files of the run may hold 20 KiB here: the posterior does not fit, and nothing of the fit is left."""
+    command = f'ulimit -f 20; exec "{sys.executable}" -m dpm.cli fit "{study}" -o "{tmp_path / "run"}"'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "a run folder that can be written, got File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        *("cohort", "ledger.jsonl", "manifest.json", "study.toml"),
+    ]
