@@ -2,12 +2,14 @@
 
 import re
 import runpy
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dpm.cli import app
+from dpm.study.schema import Data
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,3 +62,13 @@ def test_every_command_it_names_exists(capsys: pytest.CaptureFixture[str]) -> No
         app(["--help"])
     shown = capsys.readouterr().out
     assert [name for name in named if f" {name} " not in shown] == []
+
+
+def test_the_data_section_is_one_that_a_study_file_takes() -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
+    data = tomllib.loads(block)["data"]
+    data["roles"] |= {"subject": "id", "study": "study", "time": {"column": "day", "unit": "days"}}
+    read = Data.model_validate(data)
+    assert list(read.sources) == ["registry", "trial"]
+    assert read.index is not None and len(read.index.eligible) == 2
+    assert read.roles.outcomes["log_rna"].limits is not None
