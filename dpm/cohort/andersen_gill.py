@@ -110,7 +110,10 @@ def _evaluate(
 
 
 def _at_risk(
-    times: Float[np.ndarray, " time"], start: Float[np.ndarray, " row"], stop: Float[np.ndarray, " row"], terms: np.ndarray
+    times: Float[np.ndarray, " time"],
+    start: Float[np.ndarray, " row"],
+    stop: Float[np.ndarray, " row"],
+    terms: np.ndarray,
 ) -> np.ndarray:
     """Sums of `terms` over the rows with start < t <= stop: those that stop at t or later, less those not yet started."""
     out = np.zeros((len(times), terms.shape[1]))

@@ -121,8 +121,7 @@ def _smooth(steps: Int[np.ndarray, " value"]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _splines(grid: Float[np.ndarray, " step"], values: Float[np.ndarray, " value"]) -> np.ndarray:
-    """Cubic B-splines on the grid, knots at the deciles of the values and no two within `KNOT_GAP` steps.
-    """
+    """Cubic B-splines on the grid, knots at the deciles of the values and no two within `KNOT_GAP` steps."""
     knots: list[float] = []
     for knot in np.quantile(values, np.linspace(0, 1, 11)[1:-1]):
         if knot - (knots[-1] if knots else grid[0]) >= KNOT_GAP and grid[-1] - knot >= KNOT_GAP:
