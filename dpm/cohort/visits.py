@@ -36,12 +36,13 @@ class VisitRule:
         ends = events.loc[events["event"] != censored].set_index("subject")["time"]
         to_event = visits["subject"].map(ends).to_numpy(dtype=float) - visits["time"].to_numpy()
         return pd.Series(
-            (to_event * PER_YEAR["days"] <= self.within_days + 1e-6) & self._off_schedule(visits["time"].to_numpy()),
+            (to_event * PER_YEAR["days"] <= self.within_days + 1e-6) & self.off_schedule(visits["time"].to_numpy()),
             index=visits.index,
             name="terminal",
         )
 
-    def _off_schedule(self, time: np.ndarray) -> np.ndarray:
+    def off_schedule(self, time: np.ndarray) -> np.ndarray:
+        """Which times [years] are further from every planned time than the rule allows."""
         planned = np.sort(np.asarray(self.planned))
         above = np.clip(np.searchsorted(planned, time), 0, len(planned) - 1)
         below = np.clip(above - 1, 0, None)
