@@ -95,7 +95,18 @@ def run(study: StudyPath, run_folder: RunPath = None, force: Force = None) -> No
 
 @commands.command(rich_help_panel=SINGLE)
 def validate(study: StudyPath, run_folder: RunPath = None, force: Force = None) -> None:
-    """Read the patients, check the study against them, and count who is in and who is out."""
+    """Read the patients, say what the data are fit for, check the study against them, count who is in and out.
+
+    STUDY may also be a cohort file, with nothing but the data section, or data:NAME for a shipped data set; the tables
+    are then printed and nothing is written.
+    """
+    from dpm.study.cohort_file import is_cohort_file, shipped_cohort
+
+    name = str(study)
+    path = shipped_cohort(name.removeprefix("data:")) if name.startswith("data:") else study
+    if is_cohort_file(path):
+        _describe(path)
+        return
     _pursue(study, "validate", run_folder, force)
 
 
@@ -161,6 +172,21 @@ def data() -> None:
         typer.echo(f"data:{each.name}/{each.main}\n    {each.title}; {each.subjects} subjects; {each.licence}")
 
 
+def _describe(path: Path) -> None:
+    """Print what the tables of a cohort file hold and what they are fit for."""
+    import jax
+    from rich.console import Console
+
+    from dpm.study.cohort_file import read_cohort_file
+    from dpm.study.cohort_tables import show_cohort
+    from dpm.study.fitness import fitness_tables
+    from dpm.study.materials import find_data, read_data
+
+    file = read_cohort_file(path)
+    cohort = read_data(file.data, find_data(file.data, path, path.parent), jax.random.key(0))
+    show_cohort(Console(), cohort, fitness_tables(cohort, file.fitness))
+
+
 def _pursue(study: Path, last: str, run_folder: Path | None, force: str | None) -> None:
     """Run a study up to a stage, with a line per stage and, after the report, the answer."""
     try:
@@ -173,6 +199,7 @@ def _pursue(study: Path, last: str, run_folder: Path | None, force: str | None) 
 def _run(study: Path, last: str, run_folder: Path | None, force: str | None) -> None:
     from rich.console import Console
 
+    from dpm.study.cohort_tables import show_fitness
     from dpm.study.console import show_answer, show_news
     from dpm.study.materials import Materials
     from dpm.study.read import read_study
@@ -184,6 +211,8 @@ def _run(study: Path, last: str, run_folder: Path | None, force: str | None) -> 
     folder = run_folder or Path("runs") / file.study.study.name
     materials = Materials(file=file, run=folder, progress=sys.stderr.isatty())
     run_study(materials, STAGES, last=last, tell=lambda news: show_news(console, news), force=force)
+    if last == "validate":
+        show_fitness(console, folder)
     if last == "report":
         show_answer(console, folder, file.study.study.question)
     else:

@@ -90,7 +90,8 @@ def clean(table: Table, rules: Iterable[CleaningRule], subject: str) -> tuple[Ta
 def touched(table: Table, rows: Bool[np.ndarray, " row"], column: str | None = None) -> tuple[tuple[str, int], ...]:
     """File and line of the rows that are true."""
     origin = table.origins.get(column, table.origin) if column else table.origin
-    return tuple(zip([origin.files[i] for i in origin.file[rows].tolist()], origin.line[rows].tolist(), strict=True))
+    names = origin.names
+    return tuple(zip([names[i] for i in origin.file[rows].tolist()], origin.line[rows].tolist(), strict=True))
 
 
 def ledger_table(lines: Iterable[LedgerLine]) -> pd.DataFrame:

@@ -56,7 +56,7 @@ def follow(table: Table, name: str, role: EventRole, subject: str, who: Who) -> 
             "entry": entry[rows],
             "time": time[rows],
             "until": until[rows],
-            "file": [table.origin.files[i] for i in table.origin.file[rows]],
+            "file": np.array(table.origin.names, dtype=object)[table.origin.file[rows]],
             "row": table.origin.line[rows],
         }
     )

@@ -183,7 +183,7 @@ def _visits(table: Table, roles: Roles, aligned: Aligned) -> tuple[pd.DataFrame,
         column = getattr(roles, key)
         if column is not None:
             columns[key] = pd.Categorical(table.text(column))
-    columns["file"] = pd.Categorical(np.array(table.origin.files, dtype=object)[table.origin.file])
+    columns["file"] = pd.Categorical(np.array(table.origin.names, dtype=object)[table.origin.file])
     columns["row"] = table.origin.line
     return pd.DataFrame(columns), ledger
 

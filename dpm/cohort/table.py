@@ -49,6 +49,11 @@ class Origin:
         """Rows of one file."""
         return cls((name,), np.zeros(len(line), dtype=np.int64), line)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files without their folders, as results may show them."""
+        return tuple(Path(file).name for file in self.files)
+
     def take(self, rows: Int[np.ndarray, " taken"]) -> "Origin":
         """These rows, by position; -1 stands nowhere."""
         safe = np.maximum(rows, 0)

@@ -9,11 +9,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
-from dpm.report import captions, figures, provenance, tables, wording
+from dpm.report import captions, data_tables, figures, provenance, tables, wording
 from dpm.report.equations import mathml
 from dpm.report.estimands import UNSAID, EstimandText, described
 from dpm.report.figures.style import replace
-from dpm.report.run_folder import RunFolder, read_run
+from dpm.report.run_folder import RunFolder, each_row, read_run
 
 CARD = ("title", "context_of_use", "population", "n_subjects", "n_visits", "method")
 """What the model card says in words; the rest of it is equations, priors and limitations."""
@@ -93,7 +93,11 @@ def evidence(run: RunFolder, estimands: tuple[EstimandText, ...]) -> dict[str, A
     return {
         "flow": tables.flow_table(run.flow),
         "baseline": tables.baseline_table(run.baseline),
-        "cleaning": tables.cleaning_table(run.cleaning),
+        "cleaning": data_tables.cleaning_table(run.cleaning),
+        "quality": data_tables.quality_table(run.quality),
+        "fitness": data_tables.fitness_table(run.fitness),
+        "support": data_tables.support_table(run.support),
+        "verdicts": [f"{row['outcome']}: {row['verdict']}" for row in each_row(run.verdicts)],
         "priors": tables.priors_table(run.model.get("priors", [])),
         "convergence": tables.convergence_table(run.convergence),
         "parameters": tables.parameters_table(run.parameters),

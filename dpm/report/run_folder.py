@@ -19,6 +19,10 @@ NUMBERS = {
     "cohort/flow.csv": ("patients", "visits"),
     "cohort/baseline.csv": ("smd",),
     "cohort/ledger.csv": ("rows", "subjects"),
+    "cohort/fitness.csv": ("value",),
+    "cohort/quality.csv": ("n", "available", "on_time", "digit_share", "censored", "minimum", "median", "maximum"),
+    "cohort/verdicts.csv": (),
+    "cohort/support.csv": ("outside_percentiles", "outside_range", "smd"),
     "fit/parameters.csv": (
         *("mean", "sd", "q2.5", "q97.5", "rhat", "ess_bulk", "ess_tail", "mcse_mean"),
         *("laplace_estimate", "laplace_se"),
@@ -40,6 +44,10 @@ TEXTS = {
     "cohort/flow.csv": ("step", "reason", "arm"),
     "cohort/baseline.csv": ("variable", "unit", "statistic"),
     "cohort/ledger.csv": ("kind", "rule", "column", "reason", "first"),
+    "cohort/fitness.csv": ("rule", "kind", "variable", "source", "light", "words"),
+    "cohort/quality.csv": ("variable", "role", "source", "unit", "missing"),
+    "cohort/verdicts.csv": ("outcome", "verdict"),
+    "cohort/support.csv": ("variable", "unit"),
     "fit/parameters.csv": ("site", "label", "unit"),
     "fit/convergence.csv": ("criterion", "gate", "worst", "remedy", "relaxed_from"),
     "check/vpc.csv": ("outcome",),
@@ -90,6 +98,10 @@ class RunFolder:
     flow: pd.DataFrame
     baseline: pd.DataFrame
     cleaning: pd.DataFrame
+    quality: pd.DataFrame
+    fitness: pd.DataFrame
+    verdicts: pd.DataFrame
+    support: pd.DataFrame
     parameters: pd.DataFrame
     convergence: pd.DataFrame
     vpc: pd.DataFrame

@@ -75,26 +75,6 @@ def baseline_table(baseline: pd.DataFrame) -> Table:
     )
 
 
-def cleaning_table(ledger: pd.DataFrame) -> Table:
-    lines = tuple(
-        Line(
-            cells=(
-                str(row["kind"]),
-                str(row["rule"]),
-                str(row["reason"]) or MISSING,
-                number(row["rows"], 0),
-                number(row["subjects"], 0),
-                str(row["first"]),
-            )
-        )
-        for row in each_row(ledger)
-    )
-    columns = ("Change", "Rule", "Reason", "Rows", "Patients", "First row")
-    return Table(
-        caption="Cleaning ledger: every change to the raw tables", columns=columns, lines=lines, numeric=(3, 4)
-    )
-
-
 def priors_table(priors: Sequence[Row]) -> Table:
     keys = ("label", "prior", "unit", "reason")
     lines = tuple(Line(cells=tuple(str(prior.get(key) or MISSING) for key in keys)) for prior in priors)

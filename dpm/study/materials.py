@@ -15,7 +15,7 @@ from dpm.posterior.posterior import Posterior
 from dpm.study.hashing import sha256_of_file
 from dpm.study.model_file import build_model
 from dpm.study.read import StudyFile
-from dpm.study.schema import Study
+from dpm.study.schema import Data, Study
 from dpm.types import Key, Model
 
 INDEX_KEY = 7
@@ -51,20 +51,7 @@ class Materials:
         Raises:
             StudyError: there is no such file.
         """
-        return {key: self._file(key, name) for key, name in self.study.data.files.items()}
-
-    def _file(self, key: str, name: str) -> Path:
-        where = f"{self.file.path}: data.{key}"
-        if name.startswith("data:"):
-            try:
-                return data_path(name)
-            except CohortError as error:
-                raise StudyError(where, error.expected, f'"{name}"', error.do) from None
-        path = self.file.folder / name
-        if not path.is_file():
-            do = "The path starts at the folder of the study file; data shipped with dpm start with data: (dpm data)."
-            raise StudyError(where, "a file", f'no file "{name}" beside {self.file.path.name}', do)
-        return path
+        return find_data(self.study.data, self.file.path, self.file.folder)
 
     @cached_property
     def data_sha256(self) -> dict[str, str]:
@@ -74,21 +61,7 @@ class Materials:
     @cached_property
     def cohort(self) -> Cohort:
         """Everyone in the files."""
-        data, files = self.study.data, self.data
-        sources = {
-            name: SourceFile(file=files[f"sources.{name}.file"], **source.model_dump(exclude={"file"}))
-            for name, source in data.sources.items()
-        }
-        return read_cohort(
-            sources or files["file"],
-            data.roles,
-            subjects=files.get("subjects"),
-            events=files.get("events"),
-            units=data.units,
-            rules=data.rules,
-            index=data.index,
-            key=self.key(INDEX_KEY),
-        )
+        return read_data(self.study.data, self.data, self.key(INDEX_KEY))
 
     @property
     def rows(self) -> int:
@@ -120,3 +93,52 @@ class Materials:
     def posterior(self) -> Posterior:
         """As the fit left it on disk, so that a run in one go and a resumed one rest on the same numbers."""
         return Posterior.load(self.run / "fit" / "posterior.nc", model=self.model)
+
+
+def find_data(data: Data, file: Path, folder: Path) -> dict[str, Path]:
+    """Every file that a data section names, by its key.
+
+    Args:
+        data: the section.
+        file: that holds it.
+        folder: that its paths start from.
+
+    Raises:
+        StudyError: there is no such file.
+    """
+    found = {}
+    for key, name in data.files.items():
+        where = f"{file}: data.{key}"
+        if name.startswith("data:"):
+            try:
+                found[key] = data_path(name)
+            except CohortError as error:
+                raise StudyError(where, error.expected, f'"{name}"', error.do) from None
+            continue
+        found[key] = folder / name
+        if not found[key].is_file():
+            do = "The path starts at the folder of the study file; data shipped with dpm start with data: (dpm data)."
+            raise StudyError(where, "a file", f'no file "{name}" beside {file.name}', do)
+    return found
+
+
+def read_data(data: Data, files: dict[str, Path], key: Key) -> Cohort:
+    """Everyone in the files of a data section.
+
+    Raises:
+        CohortError: the tables cannot be used as they are.
+    """
+    sources = {
+        name: SourceFile(file=files[f"sources.{name}.file"], **source.model_dump(exclude={"file"}))
+        for name, source in data.sources.items()
+    }
+    return read_cohort(
+        sources or files["file"],
+        data.roles,
+        subjects=files.get("subjects"),
+        events=files.get("events"),
+        units=data.units,
+        rules=data.rules,
+        index=data.index,
+        key=key,
+    )

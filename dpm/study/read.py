@@ -60,21 +60,40 @@ def read_study(path: Path) -> StudyFile:
         StudyError: there is no such file, it is not TOML, or a key is missing, unknown or holds what it may not.
     """
     file = path / "study.toml" if path.is_dir() else path
-    content = _bytes(file)
-    try:
-        tables = tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StudyError(str(file), "a TOML file in UTF-8", f"something else: {error}") from None
+    content = read_bytes(file)
+    tables = tables_of(file, content)
     try:
         return StudyFile(path=file, content=content, study=Study.model_validate(tables))
     except ValidationError as error:
         raise refusal(file, error) from None
     except CohortError as error:
-        where = f"{file}: data.{error.where.replace('roles: ', 'roles.')}"
-        raise StudyError(where, error.expected, error.got, error.do) from None
+        raise in_data_section(file, error) from None
 
 
-def _bytes(file: Path) -> bytes:
+def tables_of(file: Path, content: bytes) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        StudyError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StudyError(str(file), "a TOML file in UTF-8", f"something else: {error}") from None
+
+
+def in_data_section(file: Path, error: CohortError) -> StudyError:
+    """A refusal of the roles, with its place in the file."""
+    where = f"{file}: data.{error.where.replace('roles: ', 'roles.')}"
+    return StudyError(where, error.expected, error.got, error.do)
+
+
+def read_bytes(file: Path) -> bytes:
+    """The content of a study file.
+
+    Raises:
+        StudyError: there is no such file, or it cannot be read.
+    """
     try:
         return file.read_bytes()
     except FileNotFoundError:

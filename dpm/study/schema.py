@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from pydantic_core import PydanticCustomError
 
 from dpm.cohort.cleaning import CleaningRule
+from dpm.cohort.fitness import FitnessRule
 from dpm.cohort.index_date import IndexRule
 from dpm.cohort.role import Name
 from dpm.cohort.roles import Roles
@@ -117,6 +118,29 @@ class Data(Section):
         """Every file named here, by its key."""
         single = {key: name for key in ("file", "subjects", "events") if (name := getattr(self, key)) is not None}
         return single | {f"sources.{name}.file": source.file for name, source in self.sources.items()}
+
+
+class FitnessChoice(Section):
+    """What the data have to be fit for, and what counts as fit.
+
+    Attributes:
+        planned: times at which visits were due [years]; without them timing and visit process are not judged.
+        window_days: how far from every planned time a visit is off schedule [days].
+        by: what is one source: study (where declared), arm, or another label of patients.
+        rules: limits in place of dpm's; see `dpm.cohort.fitness.FitnessRule`.
+    """
+
+    planned: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] | None = None
+    window_days: Positive = 60.0
+    by: Text = "study"
+    rules: tuple[FitnessRule, ...] = ()
+
+
+class CohortStudy(Section):
+    """A cohort file: data, and what they have to be fit for, without a question."""
+
+    data: Data
+    fitness: FitnessChoice = FitnessChoice()
 
 
 class Cohorts(Section):
@@ -274,6 +298,7 @@ class Study(Section):
 
     study: Identity
     data: Data
+    fitness: FitnessChoice = FitnessChoice()
     cohorts: Cohorts
     model: ModelChoice
     fit: Annotated[SampledFit | ApproximateFit, Field(discriminator="method")]

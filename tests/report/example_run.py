@@ -24,6 +24,12 @@ def write_example_run(folder: Path, *, seed: int = 20260101) -> Path:
         "cohort/flow.csv": flow(),
         "cohort/baseline.csv": baseline(),
         "cohort/ledger.csv": ledger(),
+        "cohort/quality.csv": quality(),
+        "cohort/fitness.csv": fitness(),
+        "cohort/verdicts.csv": pd.DataFrame(
+            {"outcome": ["log_bilirubin"], "verdict": ["no sign of illness at this n"]}
+        ),
+        "cohort/support.csv": support(),
         "fit/parameters.csv": parameters(rng),
         "fit/convergence.csv": convergence(),
         "check/vpc.csv": vpc(rng),
@@ -254,3 +260,26 @@ def layers() -> pd.DataFrame:
 def ledger() -> pd.DataFrame:
     row = ("exclude rows", "bilirubin is missing", "", "not measured", 6, 6, "pbc_longitudinal.csv: row 17")
     return pd.DataFrame([row], columns=["kind", "rule", "column", "reason", "rows", "subjects", "first"])
+
+
+def quality() -> pd.DataFrame:
+    row = {
+        "variable": "log_bilirubin",
+        "role": "outcome",
+        "source": "all",
+        "unit": "mg/dL",
+        "n": 1945,
+        "available": 1.0,
+    }
+    row |= {"on_time": 0.6, "digit_share": 0.135, "censored": 0.0, "minimum": 0.1, "median": 1.4, "maximum": 41.0}
+    return pd.DataFrame([row | {"missing": ""}, row | {"variable": "age", "unit": "years", "on_time": float("nan")}])
+
+
+def fitness() -> pd.DataFrame:
+    row = {"rule": "values are there", "kind": "relevance", "variable": "log_bilirubin", "source": "all", "value": 1.0}
+    return pd.DataFrame([row | {"light": "green", "words": "fit: available is 1"}])
+
+
+def support() -> pd.DataFrame:
+    row = {"variable": "age", "unit": "years", "outside_percentiles": 0.038, "outside_range": 0.013, "smd": 0.237}
+    return pd.DataFrame([row])

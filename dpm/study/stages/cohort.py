@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from dpm.cohort.cleaning import ledger_rows, ledger_table
 from dpm.cohort.cohort import Cohort, counts_by_arm
 from dpm.cohort.describe import baseline_table, flow_table
 from dpm.cohort.flow import count_step
 from dpm.errors import StudyError
 from dpm.inference.hierarchy import Hierarchy
 from dpm.study.answerable import require_answerable
+from dpm.study.fitness import comparability_tables, fitness_tables
 from dpm.study.model_file import traced
 from dpm.study.stage import Context
 
@@ -24,9 +24,11 @@ def run(context: Context) -> str:
     require_answerable(materials)
     traced(materials.file, lambda: Hierarchy.of(materials.model, history.records()))
     context.table("cohort/flow.csv", flow_table(divided(materials.cohort, history, trial)))
-    context.table("cohort/ledger.csv", ledger_table(materials.cohort.ledger))
-    context.table("cohort/ledger_rows.csv", ledger_rows(materials.cohort.ledger))
-    context.table("cohort/baseline.csv", baseline_table(everyone(materials.cohort, history, trial)))
+    study = everyone(materials.cohort, history, trial)
+    context.table("cohort/baseline.csv", baseline_table(study))
+    tables = fitness_tables(study, materials.study.fitness) | comparability_tables(history, trial)
+    for name, table in tables.items():
+        context.table(name, table)
     return (
         f"{history.n_subjects:,} patients with {history.n_visits:,} visits for the natural history, "
         f"{trial.n_subjects:,} with {trial.n_visits:,} treated"
