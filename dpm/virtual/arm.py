@@ -34,7 +34,7 @@ class VirtualArm:
         vectors: population draws, unconstrained scale.
         effects: twins' effects.
         patients: per patient: share of proposals accepted, share of draws with an inner mode found, number of
-            covariates outside the support of the fit.
+            covariates and groups outside the support of the fit.
     """
 
     posterior: Posterior
@@ -96,7 +96,8 @@ def synthetic_arm(
         until: the index date [years]; with 0, baseline alone is conditioned on.
         draws: population draws used.
         replicates: twins per population draw.
-        share_outside: refuse when more than this share of patients has a covariate outside the support of the fit.
+        share_outside: refuse when more than this share of patients has a covariate or a group outside the support of
+            the fit.
 
     Raises:
         VirtualError: too many patients outside the support, or a patient's inner mode was not found.
@@ -111,7 +112,7 @@ def synthetic_arm(
         do = "Restrict the comparison to patients the natural history covers, or add natural history that covers them."
         raise VirtualError(
             "synthetic_arm",
-            f"at most {share_outside:.0%} of patients with a covariate outside the fit's range",
+            f"at most {share_outside:.0%} with a covariate beyond its range at the fit or a group not met there",
             got,
             do,
         )
@@ -139,11 +140,17 @@ def synthetic_arm(
 
 
 def covariates_outside(posterior: Posterior, cohort: Cohort) -> pd.Series:
-    """Per patient, how many covariates lie outside the range the model was fitted to."""
+    """Per patient, how many covariates lie outside the range the model was fitted to, or groups it has not met.
+
+    A group that was not met, such as a new hospital, gets no deviation, and a twin's interval none of its uncertainty.
+    """
     count = pd.Series(0, index=cohort.subjects.index)
     for name, (low, high) in posterior.provenance["support"].items():
         values = cohort.subjects[name].astype(float)
         count += ((values < low) | (values > high)).astype(int)
+    for name in cohort.roles.groups:
+        if name in posterior.encodings.levels:
+            count += (~cohort.subjects[name].astype(str).isin(posterior.encodings.levels[name])).astype(int)
     return count
 
 

@@ -27,6 +27,13 @@ def test_the_randomised_slope_is_the_published_one() -> None:
     assert effect.se == pytest.approx(0.02475, abs=1e-4)
 
 
+def test_the_randomised_change_is_that_of_nlme() -> None:
+    """The same visit means in nlme 3.1 by maximum likelihood: -0.0902447, standard error 0.0895251, logLik -934.831."""
+    effect = randomised(trial(), history(), estimand=CHANGE)
+    assert effect.estimate == pytest.approx(-0.0902447, abs=5e-5)
+    assert effect.se == pytest.approx(0.0895251, rel=5e-3)  # nlme scales its standard errors by the degrees of freedom
+
+
 def test_the_unadjusted_change_is_welchs() -> None:
     effect = unadjusted(trial(), history(), estimand=CHANGE)
     groups = []

@@ -9,6 +9,7 @@ import pytest
 from dpm.errors import VirtualError
 from dpm.virtual.arm import VirtualArm, covariates_outside, mean_layers, synthetic_arm
 from tests.placebo import CORRELATION, KEY, TYPICAL, certain_posterior, trial
+from tests.posterior import small
 
 SD = TYPICAL["log_bilirubin_sd"]
 
@@ -111,3 +112,14 @@ def test_the_same_key_gives_the_same_twins() -> None:
     ]
     np.testing.assert_array_equal(draw[0], draw[1])
     assert not np.allclose(draw[0], draw[2])
+
+
+def test_a_hospital_that_was_not_met_is_outside_the_support() -> None:
+    """Its deviation is unknown, not zero."""
+    posterior = small.posterior()
+    new = small.others()
+    west = new.subjects["hospital"].astype(str) == "west"
+    inside = replace(new, subjects=new.subjects.assign(age=50.0, female=1.0))
+    assert covariates_outside(posterior, inside).gt(0).tolist() == west.tolist()
+    with pytest.raises(VirtualError, match="a group not met there, got 12 of 37"):
+        synthetic_arm(posterior, like=inside, key=KEY, draws=5, replicates=1)
