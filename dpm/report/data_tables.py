@@ -1,5 +1,6 @@
 """Tables of the report on the data themselves: quality, fitness for use, support, cleaning."""
 
+import numpy as np
 import pandas as pd
 
 from dpm.report.numbers import MISSING, number
@@ -37,7 +38,7 @@ def quality_table(quality: pd.DataFrame) -> Table:
                 str(row["source"]),
                 number(row["n"], 0),
                 *(share(row[column]) for column in shares),
-                *(MISSING if pd.isna(row[column]) else f"{row[column]:.4g}" for column in numbers),
+                *(figures(row[column]) for column in numbers),
                 str(row["missing"]) or MISSING,
             )
         )
@@ -91,4 +92,8 @@ def support_table(support: pd.DataFrame) -> Table:
 
 
 def share(value: float) -> str:
-    return MISSING if pd.isna(value) else f"{100 * value:.0f} %"
+    return f"{100 * value:.0f}\u00a0%" if np.isfinite(value) else MISSING
+
+
+def figures(value: float) -> str:
+    return f"{value:.4g}" if np.isfinite(value) else MISSING
