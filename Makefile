@@ -27,7 +27,7 @@ FIND_UV = \
 	fi; \
 	if [ -z "$$UV" ]; then echo "dpm needs uv, or a Python with pip to fetch it. Install either and try again." >&2; exit 1; fi
 
-.PHONY: help setup demo test test-slow lint types bench lock wheel clean
+.PHONY: help setup demo test test-slow lint types notebooks bench lock wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,9 @@ lint: setup ## style
 
 types: setup ## static types
 	$(BIN)/mypy
+
+notebooks: setup ## every notebook executed again, in place
+	$(BIN)/python notebooks/execute.py
 
 bench: setup ## the times that the design promises, measured here
 	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; mkdir "$$folder/cold" "$$folder/warm"; \

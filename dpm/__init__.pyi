@@ -3,6 +3,7 @@ from .checks.convergence import convergence_table as convergence_table
 from .checks.convergence import parameter_table as parameter_table
 from .checks.convergence import require_converged as require_converged
 from .checks.holdout import held_out_coverage as held_out_coverage
+from .checks.holdout import nearest_follow_up as nearest_follow_up
 from .checks.predictive import visual_check as visual_check
 from .cohort.cleaning import CleaningRule as CleaningRule
 from .cohort.cleaning import ledger_rows as ledger_rows

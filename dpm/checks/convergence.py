@@ -70,7 +70,8 @@ def parameter_table(posterior: Posterior) -> pd.DataFrame:
             element: tuple[Any, ...] = (..., *index)
             rows.append({"site": label, **_row(array[element])})
     table = pd.DataFrame(rows)
-    laplace = posterior.estimates.reindex(table["site"])
+    # A sampler run by hand did not start from a Laplace estimate: both columns are then NaN.
+    laplace = posterior.estimates.reindex(index=table["site"], columns=["estimate", "se"])
     return table.assign(laplace_estimate=laplace["estimate"].to_numpy(), laplace_se=laplace["se"].to_numpy())
 
 

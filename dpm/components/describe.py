@@ -38,6 +38,17 @@ def model_text(model: ProgressionModel) -> str:
     return "\n".join([described["title"], *equations, *priors])
 
 
+def model_markdown(model: ProgressionModel) -> str:
+    """A model as Markdown: its title, its equations typeset, a table of priors with reasons, what it cannot say."""
+    described = describe_model(model)
+    equations = [f"{equation['text']}:\n\n$${equation['latex']}$$\n" for equation in described["equations"]]
+    columns = ("site", "label", "prior", "unit", "reason")
+    rows = ["| " + " | ".join(prior[column] for column in columns) + " |" for prior in described["priors"]]
+    priors = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|", *rows, ""]
+    limitations = [f"- {each}" for each in described["limitations"]]
+    return "\n".join([f"**{described['title']}**\n", *equations, *priors, *limitations])
+
+
 def _card(card: ModelCard) -> dict[str, Any]:
     return {
         "title": card.title,

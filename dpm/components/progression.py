@@ -54,6 +54,12 @@ class ProgressionModel:
 
         return model_text(self)
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """What a notebook shows: equations typeset, priors with their reasons."""
+        from dpm.components.describe import model_markdown, model_text
+
+        return {"text/plain": model_text(self), "text/markdown": model_markdown(self)}
+
     def parameters(self) -> dict[str, Parameter]:
         """Every trajectory parameter, by site name."""
         return {

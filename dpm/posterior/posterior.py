@@ -19,9 +19,13 @@ from dpm.cohort.records import Records
 from dpm.errors import PosteriorError
 from dpm.inference.draws import Draws
 from dpm.inference.hierarchy import Hierarchy
+from dpm.inference.laplace import population_values
 from dpm.types import Array, Float, Model
 
 LEADING = ("chain", "draw")
+
+SAMPLER_STATS = {"diverging": "diverging", "energy": "energy", "num_steps": "n_steps"}
+"""NumPyro's names of sampler statistics, and ArviZ's."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,12 +70,19 @@ class Posterior:
 
     @classmethod
     def from_mcmc(cls, model: Model, cohort: Cohort, encodings: Encodings, sampler: MCMC) -> "Posterior":
-        """From a NumPyro sampler run by hand on `cohort.records(encodings)`."""
-        hierarchy = Hierarchy.of(model, cohort.records(encodings))
-        sites = {name: np.asarray(value) for name, value in sampler.get_samples(group_by_chain=True).items()}
-        population = {site.name: sites[site.name] for site in hierarchy.population}
+        """From a NumPyro sampler run by hand on `cohort.records(encodings)`.
+
+        Population sites are kept with what is deterministic outside the plate, so that the convergence gate sees a
+        correlation and not only its Cholesky factor; of the extra fields `diverging`, `energy` and `num_steps`.
+        """
+        records = cohort.records(encodings)
+        hierarchy = Hierarchy.of(model, records)
+        vector = jnp.zeros(hierarchy.n_population)
+        names = jax.eval_shape(lambda v: population_values(hierarchy, v, records), vector)
+        samples = sampler.get_samples(group_by_chain=True)
+        population = {name: np.asarray(samples[name]) for name in names}
         extra = sampler.get_extra_fields(group_by_chain=True)
-        stats = {name: np.asarray(value) for name, value in extra.items() if name in ("diverging", "energy")}
+        stats = {SAMPLER_STATS[name]: np.asarray(value) for name, value in extra.items() if name in SAMPLER_STATS}
         return cls.of(model, cohort, encodings, Draws(sites=population, stats=stats), method="from_mcmc")
 
     @property

@@ -31,7 +31,8 @@ def predictive_text(vpc: pd.DataFrame, scale: OutcomeScale) -> tuple[str, str]:
     caption = (
         f"{title} Points: observed 5th, 50th and 95th percentiles by time bin (short marks at the foot of the plot); "
         "bands and dashed lines: 95\u00a0% interval and median of the same percentiles in data simulated from the "
-        "model for the same patients and visits. Above: patients in each bin."
+        "model for the same patients and visits. Diamonds: observed outside that interval. Above: patients in "
+        f"each bin. Observed {', '.join(seen)}."
     )
     return alt, caption
 

@@ -1,25 +1,28 @@
-"""The mixed model of the PBC trial: dpm, statsmodels and nlme on the same data in one run. Run from the root."""
+"""The benchmarks of this folder, each with everything it compares in one run. Run from the root."""
 
 import argparse
 import json
 from pathlib import Path
 
-from experiments.benchmarks import mixed
+from experiments.benchmarks import mixed, sampling
 from experiments.benchmarks.timing import machine
 
 RESULTS = Path(__file__).parent / "results"
+BENCHMARKS = {"mixed": ("benchmarks.json", mixed), "sampling": ("sampling.json", sampling)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=3, help="how often everything is timed")
-    parser.add_argument("--out", type=Path, default=RESULTS / "benchmarks.json")
+    parser.add_argument("--only", choices=BENCHMARKS, help="one of them instead of all")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     arguments = parser.parse_args()
-    result = {"machine": machine(), "times": arguments.times}
-    result["mixed"] = mixed.run(arguments.times)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(mixed.text(result["mixed"]))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name in [arguments.only] if arguments.only else BENCHMARKS:
+        file, benchmark = BENCHMARKS[name]
+        result = {"machine": machine(), "times": arguments.times, name: benchmark.run(arguments.times)}
+        (arguments.out / file).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        print(benchmark.text(result[name]))
 
 
 if __name__ == "__main__":

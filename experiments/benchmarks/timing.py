@@ -7,6 +7,7 @@ from importlib.metadata import version
 from time import perf_counter
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 PACKAGES = ("jax", "jaxlib", "numpyro", "numpy", "scipy", "statsmodels", "arviz-stats")
@@ -44,6 +45,7 @@ def machine() -> dict[str, object]:
     return {
         "cores": os.cpu_count(),
         "processor": platform.machine(),
+        "device": jax.devices()[0].platform,
         "system": platform.system(),
         "python": platform.python_version(),
         "load_at_start": round(os.getloadavg()[0], 1),

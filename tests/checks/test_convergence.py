@@ -51,6 +51,13 @@ def test_constants_and_the_cholesky_factor_are_not_parameters() -> None:
     assert parameter_table(posterior())["site"].tolist() == ["slope", "subject_correlation[1,0]"]
 
 
+def test_without_a_laplace_start_its_columns_are_empty() -> None:
+    by_hand = replace(posterior(), estimates=pd.DataFrame())
+    table = parameter_table(by_hand)
+    assert table[["laplace_estimate", "laplace_se"]].isna().all(axis=None)
+    require_converged(by_hand)
+
+
 @pytest.mark.parametrize(
     ("fault", "criterion"),
     [

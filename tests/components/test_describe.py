@@ -1,9 +1,11 @@
 """A model in words: every site with its prior, every equation in LaTeX that survives any name."""
 
 import re
+from dataclasses import replace
 
 import numpyro
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from jax import numpy as jnp
 from numpyro import distributions as dist
 
@@ -127,3 +129,16 @@ def test_a_model_prints_as_what_it_is() -> None:
     assert "y_slope_sd" in text
     assert "HalfNormal(1)" in text
     assert r"\mathrm{log\_albumin}" in text
+
+
+def test_a_notebook_shows_equations_and_priors_with_their_reasons() -> None:
+    card = ModelCard(
+        title="A card", context_of_use="", population="", reasons={"y_level": "as seen"}, limitations=("one site",)
+    )
+    model = replace(model_of(Linear(level=NAMES, slope=LEVEL), correlation=LKJ(2.0)), card=card)
+    shown = DisplayFormatter().format(model)[0]
+    assert shown["text/plain"] == str(model)
+    for row in describe_model(model)["equations"]:
+        assert f"$${row['latex']}$$" in shown["text/markdown"]
+    assert "| y_level | y level: typical | Normal(0, 1) |  | as seen |" in shown["text/markdown"]
+    assert "- one site" in shown["text/markdown"]

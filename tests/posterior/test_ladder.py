@@ -16,6 +16,7 @@ from numpyro import handlers
 from numpyro.infer import MCMC, NUTS
 from numpyro.infer.reparam import LocScaleReparam
 
+from dpm.checks.convergence import parameter_table
 from dpm.cohort import Encodings, Records
 from dpm.components.outcome import Gaussian, Noise, Outcome
 from dpm.components.parameter import Parameter, Scalar
@@ -36,6 +37,13 @@ LEVEL = Parameter(dist.Normal(10.0, 5.0), subject=dist.HalfNormal(2.0))
 SLOPE = Parameter(dist.Normal(0.0, 2.0))
 LINE = ProgressionModel(
     outcomes={"score": Outcome(Linear(level=LEVEL, slope=SLOPE), Gaussian(sd=dist.HalfNormal(1.0)))}
+)
+SLOPES = ProgressionModel(
+    outcomes={
+        "score": Outcome(
+            Linear(level=LEVEL, slope=replace(SLOPE, subject=dist.HalfNormal(1.0))), Gaussian(sd=dist.HalfNormal(1.0))
+        )
+    }
 )
 
 
@@ -193,11 +201,11 @@ def test_sample_it_yourself(tmp_path: Path) -> None:
     sampler = MCMC(
         NUTS(by_hand), num_warmup=150, num_samples=150, num_chains=2, chain_method="vectorized", progress_bar=False
     )
-    sampler.run(jax.random.key(5), cohort().records(encodings), extra_fields=("diverging", "energy"))
+    sampler.run(jax.random.key(5), cohort().records(encodings), extra_fields=("diverging", "num_steps"))
     whole = Posterior.from_mcmc(by_hand, cohort(), encodings, sampler)
     assert set(whole.draws) == set(VALUES)
     assert whole.draws["score_level"].shape == (2, 150)
-    assert set(whole.tree["sample_stats"].to_dataset()) == {"diverging", "energy"}
+    assert set(whole.tree["sample_stats"].to_dataset()) == {"diverging", "n_steps"}
     assert whole.provenance["n_subjects"] == SUBJECTS
     usable(whole)
     ready = fit(LINE, cohort(), method=METHOD, key=KEY).estimates
@@ -205,3 +213,14 @@ def test_sample_it_yourself(tmp_path: Path) -> None:
         assert float(whole.draws[name].mean()) == pytest.approx(ready["estimate"][name], abs=0.5 * ready["se"][name])
     whole.save(tmp_path / "own.nc")
     assert Posterior.load(tmp_path / "own.nc", model=by_hand).n_draws == 300
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_the_gate_sees_a_correlation_that_was_sampled_by_hand() -> None:
+    """Kept as the matrix; its Cholesky factor alone is not in the table of parameters."""
+    records = cohort().records(Encodings.learn(cohort()))
+    sampler = MCMC(NUTS(SLOPES), num_warmup=5, num_samples=5, num_chains=1, progress_bar=False)
+    sampler.run(jax.random.key(5), records, extra_fields=("diverging",))
+    whole = Posterior.from_mcmc(SLOPES, cohort(), Encodings.learn(cohort()), sampler)
+    assert "score_mean" not in whole.draws
+    assert "subject_correlation[1,0]" in set(parameter_table(whole)["site"])

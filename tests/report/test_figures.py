@@ -13,11 +13,13 @@ from matplotlib.patches import Rectangle
 from numpy.testing import assert_allclose
 
 import dpm.report
+from dpm.errors import ReportError
 from dpm.report import figures
 from dpm.report.figures.flow import EVERYONE
 from dpm.report.figures.scale import natural_ticks
 from dpm.report.figures.style import wrapped
 from dpm.report.run_folder import RunFolder, read_run
+from tests.placebo import pbc
 
 from .example_run import TWINS
 from .example_study import CHANGE, ESTIMANDS, SLOPE
@@ -54,6 +56,20 @@ def test_predictive_check_draws_observed_and_simulated(tables: RunFolder) -> Non
             assert any(len(line) == len(rows) and np.allclose(line, rows[column]) for line in lines)
     assert "Serum bilirubin [mg/dL], log scale" in texts(drawn)
     assert all(f"{n:.0f}" in texts(drawn) for n in tables.vpc["n_subjects"])
+
+
+def test_predictive_check_marks_what_lies_outside(tables: RunFolder) -> None:
+    moved = tables.vpc.assign(observed=tables.vpc["median"])
+    assert "observed, outside" in texts(figures.predictive_check(moved, SCALE))
+    moved.loc[moved.index[1], "observed"] = moved["high"].iloc[1] + 0.5
+    marks = [line for line in figures.predictive_check(moved, SCALE).axes[0].get_lines() if line.get_marker() == "D"]
+    assert_allclose(np.concatenate([line.get_ydata() for line in marks]), [moved["observed"].iloc[1]])
+
+
+def test_a_scale_is_that_of_the_roles() -> None:
+    assert figures.OutcomeScale.of(pbc(), "log_bilirubin") == SCALE
+    with pytest.raises(ReportError, match="log_bilirubin"):
+        figures.OutcomeScale.of(pbc(), "bilirubin")
 
 
 def test_logarithms_are_labelled_in_the_unit_of_measurement() -> None:
@@ -140,6 +156,17 @@ def test_flow_joins_and_splits_arms(arm: str) -> None:
     assert "9 patients\n90 visits" in texts(drawn)
     arrows = [each for each in drawn.axes[0].texts if getattr(each, "arrow_patch", None) is not None]
     assert len(arrows) == 4  # two out of the first box, two into the last
+
+
+def test_an_arm_that_leaves_whole_stands_beside_the_reason() -> None:
+    rows = [("read", "", "a", 9, 90), ("read", "", "b", 8, 80), ("keep b", "other arm", "a", 9, 90)]
+    flow = pd.DataFrame([*rows, ("keep b", "", "b", 8, 80)], columns=["step", "reason", "arm", "patients", "visits"])
+    axes = figures.flow_diagram(flow).axes[0]
+    places = {text.get_text().split("\n")[0]: text.get_position()[0] for text in axes.texts}
+    assert places["a"] > places["b"]
+    arrows = [each for each in axes.texts if getattr(each, "arrow_patch", None) is not None]
+    assert [each.get_position()[0] for each in arrows] == [places["b"]]
+    assert any(np.allclose(line.get_xdata(), places["a"]) for line in axes.get_lines())
 
 
 def test_flow_keeps_counts_and_reasons(tables: RunFolder) -> None:

@@ -6,7 +6,7 @@ from dpm.report.figures.flow import flow_diagram
 from dpm.report.figures.layers import uncertainty_layers
 from dpm.report.figures.predictive import predictive_check
 from dpm.report.figures.scale import OutcomeScale
-from dpm.report.figures.style import save
+from dpm.report.figures.style import rendered, save
 from dpm.report.figures.twins import twin_courses
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "effect_forest",
     "flow_diagram",
     "predictive_check",
+    "rendered",
     "save",
     "subgroup_calibration",
     "twin_courses",

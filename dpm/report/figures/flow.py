@@ -87,15 +87,21 @@ def flow_diagram(flow: pd.DataFrame) -> Figure:
         Step(name, rows[rows["reason"] == ""], rows[rows["reason"] != ""], first=index == 0)
         for index, (name, rows) in enumerate(consecutive(flow))
     ]
-    arms = [arm for arm in dict.fromkeys(flow["arm"]) if arm not in EVERYONE] or [""]
+    arms = sorted((arm for arm in dict.fromkeys(flow["arm"]) if arm not in EVERYONE), key=set(ended(flow)).__contains__)
     height = sum(step.height + step.gap for step in steps) + 0.04
     drawn = figure(height)
     drawn.set_layout_engine("none")
     axes = drawn.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, WIDTH), ylim=(height, 0))
     axes.axis("off")
-    draw_steps(axes, steps, columns(arms))
+    draw_steps(axes, steps, columns(arms or [""]))
     return drawn
+
+
+def ended(flow: pd.DataFrame) -> list[str]:
+    """Arms that leave whole: they stand on the right, next to the box that says why."""
+    last = flow.drop_duplicates("arm", keep="last")
+    return [str(arm) for arm in last.loc[last["reason"] != "", "arm"]]
 
 
 def consecutive(flow: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -121,6 +127,8 @@ def draw_steps(axes: Axes, steps: list[Step], placed: dict[str, tuple[float, flo
         middle = top - step.gap / 2
         feet = {arm: arrows(axes, arm, top, foot, placed) for arm in step.kept["arm"]}
         if step.aside:
+            gone = [arm for arm in dict.fromkeys(step.excluded["arm"]) if arm in foot and arm not in feet]
+            feet |= {arm: drop(axes, foot.pop(arm), middle, placed[arm]) for arm in gone}
             start = max(
                 [x for xs in feet.values() for x in xs] or [left + width / 2 for left, width in placed.values()]
             )
@@ -147,6 +155,13 @@ def arrows(
         line = {"arrowstyle": "-|>", "color": "#444444", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0}
         axes.annotate("", (centres[-1], top), (centres[-1], y), arrowprops=line)
     return centres
+
+
+def drop(axes: Axes, foot: float, middle: float, place: tuple[float, float]) -> list[float]:
+    """A line from the last box of an arm that leaves whole down to the height of the aside."""
+    centre = place[0] + place[1] / 2
+    axes.plot([centre, centre], [foot, middle], color="#444444", linewidth=0.8, solid_capstyle="butt")
+    return [centre]
 
 
 def draw_box(axes: Axes, row: Row, top: float, height: float, place: tuple[float, float]) -> None:

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dpm.report.figures.scale import OutcomeScale, label_outcome
-from dpm.report.figures.style import BLACK, BLUE, SKY, figure, styled
+from dpm.report.figures.style import BLACK, BLUE, SKY, VERMILLION, figure, styled
 
 
 @styled
@@ -25,7 +25,7 @@ def predictive_check(vpc: pd.DataFrame, scale: OutcomeScale) -> Figure:
     axes.margins(x=0.02, y=0.06)
     label_outcome(axes, scale, both=True)
     handles, labels = axes.get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside upper center", ncols=3)
+    drawn.legend(handles, labels, loc="outside upper center", ncols=4)
     return drawn
 
 
@@ -36,6 +36,10 @@ def draw_percentile(axes: Axes, percentile: float, rows: pd.DataFrame, *, named:
     axes.fill_between(rows["time"], rows["low"], rows["high"], color=fill, alpha=0.3, linewidth=0, label=label[0])
     axes.plot(rows["time"], rows["median"], color=edge, linestyle="--", linewidth=1, label=label[1])
     axes.plot(rows["time"], rows["observed"], color=BLACK, marker="o", markersize=3.5, linewidth=1, label=label[2])
+    outside = rows[(rows["observed"] < rows["low"]) | (rows["observed"] > rows["high"])]
+    label_outside = "observed, outside" if named else None
+    (marks,) = axes.plot(outside["time"], outside["observed"], "D", label=label_outside, zorder=3)
+    marks.set(color=VERMILLION, markersize=5)
     end = rows.iloc[-1]
     axes.annotate(ordinal(percentile), (end["time"], end["median"]), (6, 0), textcoords="offset points", va="center")
 

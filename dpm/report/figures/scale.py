@@ -6,6 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from dpm.cohort.cohort import Cohort
+from dpm.errors import ReportError
+
 BASE = {"log": np.e, "log2": 2.0, "log10": 10.0}
 """Base of each logarithm a measurement may have been transformed by."""
 
@@ -25,6 +28,18 @@ class OutcomeScale:
     label: str
     unit: str = ""
     transform: str = "identity"
+
+    @classmethod
+    def of(cls, cohort: Cohort, outcome: str) -> "OutcomeScale":
+        """The scale of an outcome as the roles of its cohort declare it.
+
+        Raises:
+            ReportError: the cohort has no such outcome.
+        """
+        role = cohort.roles.outcomes.get(outcome)
+        if role is None:
+            raise ReportError("outcome", f"one of: {', '.join(cohort.roles.outcomes)}", repr(outcome))
+        return cls(name=outcome, label=role.label or role.column, unit=role.unit, transform=role.transform)
 
     @property
     def is_log(self) -> bool:

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from typing import Literal
 
 import matplotlib.style
 from matplotlib.axes import Axes
@@ -101,7 +102,8 @@ def save(drawn: Figure, folder: Path, name: str) -> bytes:
     return svg
 
 
-def rendered(drawn: Figure, kind: str) -> bytes:
+def rendered(drawn: Figure, kind: Literal["svg", "png"]) -> bytes:
+    """The bytes of a file of this kind; they hold no date, version or address."""
     metadata = {"svg": ("Creator", "Date", "Format", "Type"), "png": ("Software",)}[kind]
     buffer = io.BytesIO()
     with matplotlib.style.context(["default", STYLE]):
