@@ -19,7 +19,7 @@ from dpm.cohort.records import Records
 from dpm.errors import PosteriorError
 from dpm.inference.draws import Draws
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.laplace import population_values
+from dpm.inference.population import population_values
 from dpm.types import Array, Float, Model
 
 LEADING = ("chain", "draw")
