@@ -44,6 +44,7 @@ SCENARIOS = {
     "effect": Scenario(effect=-0.05, replicates=493),
     "dropout": Scenario(dropout=True, replicates=200),
     "no_effect_weighted": Scenario(importance=4096, trials_of="no_effect", replicates=200),
+    "dropout_weighted": Scenario(dropout=True, importance=4096, trials_of="dropout", replicates=200),
 }
 
 # Posterior means of the placebo arm, rounded; covariates standardised by that arm.
