@@ -20,8 +20,8 @@ class JointSupport:
     r"""How much of b lies where a has nobody, all numbers together.
 
     A subject of b is outside where its squared Mahalanobis distance $(x - \bar x_a)^\top S_a^{-1} (x - \bar x_a)$ is
-    larger than the 97.5 % quantile (or another) of the distances of a's own subjects, each to the mean and covariance of
-    the others. It is a rule for elliptical clouds: a hole in the middle of a is not seen.
+    larger than a quantile (97.5 % by default) of the distances of a's own subjects, each to the mean and covariance
+    of the others. It is a rule for elliptical clouds: a hole in the middle of a is not seen.
 
     Attributes:
         variables: used together; those without spread in a are left out.
@@ -173,7 +173,11 @@ def representativeness(cohort: Cohort, target: pd.DataFrame | pd.Series, *, quan
     names = [str(name) for name in (target.columns if isinstance(target, pd.DataFrame) else target.index)]
     unknown = [name for name in names if name not in values]
     if unknown or not names:
-        raise CohortError("representativeness: target", f"variables among: {', '.join(values)}", f"{unknown or 'none'}")
+        raise CohortError(
+            "representativeness: target",
+            f"variables among: {', '.join(map(str, values.columns))}",
+            f"{unknown or 'none'}",
+        )
     rows = []
     for name in names:
         own = values[name].dropna().to_numpy(dtype=np.float64)
