@@ -54,7 +54,7 @@ class Comparability:
 
     Attributes:
         name_a, name_b: what they are called.
-        covariates: a row per covariate and per outcome at time zero: `variable`, `unit`, `statistic` (number, share);
+        covariates: a row per covariate and per outcome at time zero: `variable`, `unit`, `statistic` (number, share), `transform`;
             `n_a`, `n_b`, `missing_a`, `missing_b`; quantiles `minimum_a`, `p1_a`, `q1_a`, `median_a`, `q3_a`, `p99_a`,
             `maximum_a` and the same of b, in `unit` (a share has its mean in `median_a` and NaN elsewhere);
             `outside_percentiles`, `outside_range`: share of b outside a's 1st to 99th percentile and outside its
@@ -236,7 +236,7 @@ def _declared(cohort: Cohort) -> Iterator[tuple[str, tuple[str, str, bool]]]:
 
 def _covariate(name: str, scale: tuple[str, str, bool], a: pd.Series, b: pd.Series) -> Row:
     unit, transform, share = scale
-    row: Row = {"variable": name, "unit": unit, "statistic": "share" if share else "number"}
+    row: Row = {"variable": name, "unit": unit, "statistic": "share" if share else "number", "transform": transform}
     row |= {"n_a": a.notna().sum(), "n_b": b.notna().sum(), "missing_a": a.isna().sum(), "missing_b": b.isna().sum()}
     inverse = TRANSFORMS[transform].inverse  # type: ignore[index]
     for side, values in (("a", a.dropna()), ("b", b.dropna())):
@@ -262,7 +262,7 @@ def _outside(a: pd.Series, b: pd.Series) -> tuple[Bool[np.ndarray, " subject"], 
     return (x < p1) | (x > p99), (x < low) | (x > high)
 
 
-def _obstacle(x: Float[np.ndarray, "subject column"], y: Float[np.ndarray, "subject column"]) -> str:
+def _obstacle(x: Float[np.ndarray, "subject column"], y: Float[np.ndarray, "other column"]) -> str:
     n, columns = x.shape
     if columns == 0 or len(y) == 0:
         return "no variable with spread in a, or no complete subject in b"

@@ -21,7 +21,7 @@ def covariate_support(covariates: pd.DataFrame, *, name_a: str = "a", name_b: st
     """Range, 1st to 99th percentile, quartiles and median of both sources on a's scale, and the difference.
 
     Each row is scaled so that a's 1st and 99th percentile lie at 0 and 1: a bar of b beyond the grey band is where a
-    has next to nobody. What lies far beyond is cut at the edge with an arrow. Shares are listed apart, as numbers.
+    has next to nobody. A log-transformed variable is on a log scale. What lies far beyond is cut at the edge with an arrow. Shares are listed apart, as numbers.
 
     Args:
         covariates: of `Comparability`.
@@ -38,12 +38,12 @@ def covariate_support(covariates: pd.DataFrame, *, name_a: str = "a", name_b: st
         draw_difference(right, row, place)
     left.set(xlim=(-0.4, 1.4), ylim=(len(ordered) - 0.5, -0.5))
     left.set_xticks([0, 1], ["1st", "99th"])
-    left.set_xlabel(f"percentile of {name_a}")
+    left.set_xlabel(f"percentile of {name_a}\n(outside: share of {name_b} beyond these)")
     left.set_yticks(range(len(ordered)), [row_name(row) for row in each_row(ordered)])
     right.axvspan(-NEGLIGIBLE, NEGLIGIBLE, color="#EFEFEF", linewidth=0)
     right.axvline(0, color=GREY, linewidth=0.8, linestyle=":")
     widest = max(0.3, float(np.nanmax(np.abs(ordered["smd"].to_numpy(dtype=float)), initial=0.0)) * 1.1)
-    right.set(xlim=(-widest, widest), xlabel=f"standardised difference\n{wrapped(f'{name_a} minus {name_b}', 30)}")
+    right.set(xlim=(-widest, widest), xlabel=f"standardised difference\n{wrapped(f'{name_a} minus {name_b}', 20)}")
     for axes in (left, right):
         unticked(axes)
     marks = [
@@ -62,10 +62,11 @@ def row_name(row: Row) -> str:
 
 
 def draw_support(axes: Axes, row: Row, place: int) -> None:
-    low, high = float(row["p1_a"]), float(row["p99_a"])
+    scale = np.log if row["transform"] == "log" else float
+    low, high = scale(row["p1_a"]), scale(row["p99_a"])
     width = high - low if high > low else 1.0
     for side, colour, shift in (("a", BLUE, -0.15), ("b", ORANGE, 0.15)):
-        at = {key: (float(row[f"{key}_{side}"]) - low) / width for key in QUANTILES}
+        at = {key: (scale(row[f"{key}_{side}"]) - low) / width for key in QUANTILES}
         if np.isnan(at["median"]):
             continue
         y = place + shift

@@ -26,7 +26,7 @@ LIGHTS = {
 """Marker, colour and word by light; sky blue stands for green, which some readers cannot tell from red."""
 
 SHARES = {"available": "values\nthere", "subjects_available": "subjects\nwith any", "on_time": "planned\non time"}
-TEXTS = ("range (median)", "last digit", "repeated\n(by chance)", "at a limit")
+TEXTS = ("range (median)", "last digit", "repeated\n(by chance)", "censored")
 
 
 @styled
@@ -39,7 +39,7 @@ def quality_overview(quality: pd.DataFrame) -> Figure:
     labels = row_labels(quality)
     drawn = figure(0.75 + ROW * len(quality))
     drawn.set_layout_engine("none")
-    names, shown = 1.75, 1.5
+    names, shown = 1.75, 1.35
     height = float(drawn.get_figheight())
     bottom, top = 0.06 / height, 1 - 0.6 / height
     left = drawn.add_axes((names / WIDTH, bottom, shown / WIDTH, top - bottom))
@@ -90,13 +90,13 @@ def whole_percent(share: float) -> str:
 
 
 def draw_texts(axes: Axes, quality: pd.DataFrame) -> None:
-    places = (0.02, 0.5, 0.68, 0.87)
+    places = (0.02, 0.45, 0.61, 0.84)
     axes.set_xlim(0, 1)
     axes.set_xticks(places, list(TEXTS), fontsize=7)
     axes.xaxis.tick_top()
     axes.set_yticks([])
     for tick in axes.get_xticklabels():
-        tick.set_ha("left")
+        tick.set(ha="left")
     for place, row in enumerate(each_row(quality)):
         for x, text in zip(places, cells(row), strict=True):
             axes.text(x, place, text, va="center", fontsize=7, color=GREY if text == MISSING else BLACK)
@@ -108,6 +108,8 @@ def cells(row: Row) -> tuple[str, str, str, str]:
     if not np.isnan(row["minimum"]):
         ends = f"{size(row['minimum'])} to {size(row['maximum'])} ({size(row['median'])})"
         spread = ends if row["unit"] == "1" or row["role"] == "label" else f"{ends} {row['unit']}"
+    if row["role"] == "covariate" and np.isnan(row["decimals"]):
+        spread = f"0 or 1 ({row['unit']})"
     digit = MISSING
     if not np.isnan(row["digit_share"]):
         digit = f"{row['digit']:.0f}: {percent(row['digit_share'])}"
@@ -116,8 +118,6 @@ def cells(row: Row) -> tuple[str, str, str, str]:
         chance = "" if np.isnan(row["repeated_expected"]) else f" ({percent(row['repeated_expected'])})"
         repeated = f"{percent(row['repeated'])}{chance}"
     limit = MISSING if np.isnan(row["censored"]) else percent(row["censored"])
-    if row["role"] == "event":
-        limit = f"{limit} cens." if limit != MISSING else limit
     return spread, digit, repeated, limit
 
 
@@ -135,7 +135,7 @@ def fitness_lights(fitness: pd.DataFrame) -> Figure:
     columns = list(dict.fromkeys(zip(fitness["variable"], fitness["source"], strict=True)))
     rules = list(dict.fromkeys(zip(fitness["kind"], fitness["rule"], strict=True)))
     places = [place + (0.7 if kind != rules[0][0] else 0.0) for place, (kind, _) in enumerate(rules)]
-    drawn = figure(1.35 + 0.36 * (places[-1] + 1))
+    drawn = figure(1.35 + 0.47 * (places[-1] + 1))
     axes = drawn.subplots()
     for row in each_row(fitness):
         at = columns.index((row["variable"], row["source"])), places[rules.index((row["kind"], row["rule"]))]
@@ -153,11 +153,12 @@ def fitness_lights(fitness: pd.DataFrame) -> Figure:
 
 
 def draw_light(axes: Axes, row: Row, x: float, y: float) -> None:
-    marker, colour, _ = LIGHTS[str(row["light"])]
-    axes.plot([x], [y - 0.16], marker, markersize=7, color=colour, markeredgecolor=BLACK, markeredgewidth=0.5)
+    marker, colour, word = LIGHTS[str(row["light"])]
+    axes.plot([x], [y - 0.2], marker, markersize=7, color=colour, markeredgecolor=BLACK, markeredgewidth=0.5)
     value = float(row["value"])
-    text = axes.text(x, y + 0.28, MISSING if np.isnan(value) else f"{value:.3g}".replace("-", "−"), ha="center")
-    text.set(fontsize=6.5, va="center")
+    shown = MISSING if np.isnan(value) else f"{round(value, 4):g}".replace("-", "−")
+    text = axes.text(x, y + 0.24, f"{shown}\n{word}", ha="center")
+    text.set(fontsize=6.5, va="center", linespacing=1.05)
 
 
 def column_name(variable: str, source: str, several: bool) -> str:

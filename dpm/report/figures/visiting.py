@@ -11,29 +11,31 @@ from dpm.report.run_folder import Row, each_row
 
 
 @styled
-def visit_timing(gaps: pd.DataFrame, measures: pd.DataFrame, *, verdict: str, off_days: float) -> Figure:
+def visit_timing(
+    gaps: pd.DataFrame, measures: pd.DataFrame, *, verdict: str, off_days: float, within_days: float
+) -> Figure:
     """Above, visits by their distance from the plan and the time left; below, the three comparisons and the verdict.
 
     Args:
         gaps: of `visit_distances`: `days_off_plan` of each visit, and `days_to_end` until a terminal event.
         measures: `VisitProcess.table`.
         verdict: of the same.
-        off_days: from how many days on a visit is off schedule.
+        off_days, within_days: from how many days on a visit is off schedule, and near the end.
     """
-    drawn = figure(4.6)
-    upper, lower = drawn.subplots(2, 1, height_ratios=[1.5, 1])
-    draw_distances(upper, gaps, off_days)
+    drawn = figure(5.2)
+    upper, lower = drawn.subplots(2, 1, height_ratios=[1.2, 1.1])
+    draw_distances(upper, gaps, off_days, within_days)
     draw_measures(lower, measures)
     title(lower, verdict[:1].upper() + verdict[1:])
     return drawn
 
 
-def draw_distances(axes: Axes, gaps: pd.DataFrame, off_days: float) -> None:
+def draw_distances(axes: Axes, gaps: pd.DataFrame, off_days: float, within_days: float) -> None:
     """Shares of visits per bin of distance to the plan: of those shortly before the end, and of all others."""
-    near = (gaps["days_to_end"] <= 90).to_numpy()
+    near = (gaps["days_to_end"] <= within_days).to_numpy()
     days = gaps["days_off_plan"].to_numpy(dtype=float)
-    edges = np.linspace(-182.625, 182.625, 38)
-    groups = ((~near, GREY, "other visits"), (near, VERMILLION, "up to 90 days before an event"))
+    edges = np.linspace(-180.0, 180.0, 19)
+    groups = ((~near, GREY, "other visits"), (near, VERMILLION, f"up to {within_days:g} days before an event"))
     for where, colour, name in groups:
         if where.any():
             inside = np.clip(days[where], edges[0], edges[-1])
@@ -44,7 +46,7 @@ def draw_distances(axes: Axes, gaps: pd.DataFrame, off_days: float) -> None:
     axes.text(off_days + 3, axes.get_ylim()[1] * 0.6, "off schedule →", fontsize=7.5)
     axes.text(-off_days - 3, axes.get_ylim()[1] * 0.6, "← off schedule", fontsize=7.5, ha="right")
     axes.set(xlabel="days from the nearest planned visit", ylabel="share of visits", xlim=(edges[0], edges[-1]))
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
 def draw_measures(axes: Axes, measures: pd.DataFrame) -> None:
