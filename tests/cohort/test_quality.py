@@ -46,7 +46,7 @@ def test_counts_by_hand() -> None:
 
 def test_timing_counts_planned_visits_within_follow_up() -> None:
     """A is due at 0, 0.5 and 1 year (2 years are 730.5 days, half a day late); B at 0, 0.5, 1, 2 and 3."""
-    row = marker(schedule=VisitRule(planned=(0.0, 0.5, 1.0, 2.0, 3.0, 4.0), off_schedule_days=30))
+    row = marker(schedule=VisitRule(planned=(0.0, 0.5, 1.0, 2.0, 3.0, 4.0), off_schedule_days=30.0))
     assert row["planned"] == 8
     assert row["on_time"] == pytest.approx(4 / 8)  # A at 0 and 0.5, whose visit at 1 has no value; B at 0 and 1
     assert row["deviation_days"] == pytest.approx(np.median([0, 2.625, 0, 0.25]))

@@ -21,7 +21,8 @@ def covariate_support(covariates: pd.DataFrame, *, name_a: str = "a", name_b: st
     """Range, 1st to 99th percentile, quartiles and median of both sources on a's scale, and the difference.
 
     Each row is scaled so that a's 1st and 99th percentile lie at 0 and 1: a bar of b beyond the grey band is where a
-    has next to nobody. A log-transformed variable is on a log scale. What lies far beyond is cut at the edge with an arrow. Shares are listed apart, as numbers.
+    has next to nobody. A log-transformed variable is on a log scale. What lies far beyond is cut at the edge with an
+    arrow. Shares are listed apart, as numbers.
 
     Args:
         covariates: of `Comparability`.
