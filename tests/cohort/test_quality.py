@@ -33,7 +33,7 @@ def small() -> pd.DataFrame:
 
 def marker(**options: object) -> pd.Series:
     table = quality_table(read_cohort(small(), ROLES), **options)
-    return table.set_index("variable").loc["marker"]
+    return table[table["variable"] == "marker"].iloc[0]
 
 
 def test_counts_by_hand() -> None:

@@ -46,8 +46,8 @@ def test_support_is_drawn_between_percentiles_of_a(pbc: Cohort) -> None:
     drawn = figures.covariate_support(found.covariates, name_a="placebo", name_b="active")
     row = found.covariates.iloc[0]
     position = (row["median_b"] - row["p1_a"]) / (row["p99_a"] - row["p1_a"])
-    assert any(np.isclose(line.get_xdata()[0], position) for line in drawn.axes[0].get_lines())
-    assert any(np.isclose(line.get_xdata()[0], row["smd"]) for line in drawn.axes[1].get_lines())
+    assert any(np.isclose(np.asarray(line.get_xdata())[0], position) for line in drawn.axes[0].get_lines())
+    assert any(np.isclose(np.asarray(line.get_xdata())[0], row["smd"]) for line in drawn.axes[1].get_lines())
 
 
 def test_visit_timing_says_the_verdict_and_draws_the_ratio(pbc: Cohort) -> None:
@@ -57,4 +57,6 @@ def test_visit_timing_says_the_verdict_and_draws_the_ratio(pbc: Cohort) -> None:
         visit_distances(pbc, rule), found.table, verdict=found.verdict, off_days=60.0, within_days=90.0
     )
     assert any(text.replace("\n", " ") == "V" + found.verdict[1:] for text in texts(drawn))
-    assert any(np.isclose(line.get_xdata()[0], found.near_end.estimate) for line in drawn.axes[1].get_lines())
+    assert any(
+        np.isclose(np.asarray(line.get_xdata())[0], found.near_end.estimate) for line in drawn.axes[1].get_lines()
+    )

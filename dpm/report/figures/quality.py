@@ -139,7 +139,7 @@ def fitness_lights(fitness: pd.DataFrame) -> Figure:
     axes = drawn.subplots()
     for row in each_row(fitness):
         at = columns.index((row["variable"], row["source"])), places[rules.index((row["kind"], row["rule"]))]
-        draw_light(axes, row, at[0], at[1])
+        draw_light(axes, row, float(at[0]), at[1])
     several = len(set(fitness["source"])) > 1
     axes.set_xticks(range(len(columns)), [column_name(*column, several) for column in columns], fontsize=7)
     axes.xaxis.tick_top()
