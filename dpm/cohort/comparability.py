@@ -55,7 +55,7 @@ class Comparability:
     Attributes:
         name_a, name_b: what they are called.
         covariates: a row per covariate and per outcome at time zero: `variable`, `unit`, `statistic` (number, share),
-            `transform`; `n_a`, `n_b`, `missing_a`, `missing_b`; quantiles `minimum_a`, `p1_a`, `q1_a`, `median_a`, `q3_a`,
+            `transform`; `n_a`, `n_b`, `missing_a`, `missing_b`; `minimum_a`, `p1_a`, `q1_a`, `median_a`, `q3_a`,
             `p99_a`, `maximum_a` and the same of b, in `unit` (a share has its mean in `median_a` and NaN elsewhere);
             `outside_percentiles`, `outside_range`: share of b outside a's 1st to 99th percentile and outside its
             range (of a share: at a level that a lacks); `smd` on the scale of the model, a minus b.
