@@ -9,10 +9,15 @@ from .cohort.cleaning import CleaningRule as CleaningRule
 from .cohort.cleaning import ledger_rows as ledger_rows
 from .cohort.cleaning import ledger_table as ledger_table
 from .cohort.cohort import Cohort as Cohort
+from .cohort.comparability import compare_sources as compare_sources
+from .cohort.comparability import representativeness as representativeness
 from .cohort.describe import baseline_table as baseline_table
 from .cohort.describe import flow_table as flow_table
 from .cohort.encodings import Encodings as Encodings
+from .cohort.fitness import FitnessRule as FitnessRule
+from .cohort.fitness import fitness as fitness
 from .cohort.index_date import IndexRule as IndexRule
+from .cohort.quality import quality_table as quality_table
 from .cohort.read import read_cohort as read_cohort
 from .cohort.records import Records as Records
 from .cohort.roles import Roles as Roles
@@ -20,6 +25,9 @@ from .cohort.shipped import data_path as data_path
 from .cohort.shipped import list_data as list_data
 from .cohort.shipped import load_data as load_data
 from .cohort.sources import SourceFile as SourceFile
+from .cohort.visit_table import visit_table as visit_table
+from .cohort.visiting import VisitProcess as VisitProcess
+from .cohort.visiting import visit_process as visit_process
 from .cohort.visits import VisitRule as VisitRule
 from .components.card import ModelCard as ModelCard
 from .components.clock import StudyTime as StudyTime

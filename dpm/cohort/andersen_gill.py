@@ -1,4 +1,4 @@
-"""Cox regression for events that recur (Andersen-Gill), with errors robust to a subject's events depending on another."""
+"""Cox regression for events that recur (Andersen-Gill), with standard errors clustered by subject."""
 
 from dataclasses import dataclass
 
@@ -113,9 +113,9 @@ def _at_risk(
     times: Float[np.ndarray, " time"],
     start: Float[np.ndarray, " row"],
     stop: Float[np.ndarray, " row"],
-    terms: np.ndarray,
+    terms: Float[np.ndarray, "row term"],
 ) -> np.ndarray:
-    """Sums of `terms` over the rows with start < t <= stop: those that stop at t or later, less those not yet started."""
+    """Sums of `terms` over the rows with start < t <= stop: those that stop no earlier, less those not started."""
     out = np.zeros((len(times), terms.shape[1]))
     for sign, edge in ((1.0, stop), (-1.0, start)):
         order = np.argsort(edge, kind="stable")

@@ -20,8 +20,8 @@ class JointSupport:
     r"""How much of b lies where a has nobody, all numbers together.
 
     A subject of b is outside where its squared Mahalanobis distance $(x - \bar x_a)^\top S_a^{-1} (x - \bar x_a)$ is
-    larger than the 97.5 % quantile (or another) of the distances of a's own subjects, each to the mean and covariance of
-    the others. It is a rule for elliptical clouds: a hole in the middle of a is not seen.
+    larger than a quantile (97.5 % by default) of the distances of a's own subjects, each to the mean and covariance
+    of the others. It is a rule for elliptical clouds: a hole in the middle of a is not seen.
 
     Attributes:
         variables: used together; those without spread in a are left out.
@@ -54,9 +54,9 @@ class Comparability:
 
     Attributes:
         name_a, name_b: what they are called.
-        covariates: a row per covariate and per outcome at time zero: `variable`, `unit`, `statistic` (number, share);
-            `n_a`, `n_b`, `missing_a`, `missing_b`; quantiles `minimum_a`, `p1_a`, `q1_a`, `median_a`, `q3_a`, `p99_a`,
-            `maximum_a` and the same of b, in `unit` (a share has its mean in `median_a` and NaN elsewhere);
+        covariates: a row per covariate and per outcome at time zero: `variable`, `unit`, `statistic` (number, share),
+            `transform`; `n_a`, `n_b`, `missing_a`, `missing_b`; `minimum_a`, `p1_a`, `q1_a`, `median_a`, `q3_a`,
+            `p99_a`, `maximum_a` and the same of b, in `unit` (a share has its mean in `median_a` and NaN elsewhere);
             `outside_percentiles`, `outside_range`: share of b outside a's 1st to 99th percentile and outside its
             range (of a share: at a level that a lacks); `smd` on the scale of the model, a minus b.
         levels: a row per level of labels (study, site, era, groups, subgroups), and of the mode and occasion of visits:
@@ -173,7 +173,11 @@ def representativeness(cohort: Cohort, target: pd.DataFrame | pd.Series, *, quan
     names = [str(name) for name in (target.columns if isinstance(target, pd.DataFrame) else target.index)]
     unknown = [name for name in names if name not in values]
     if unknown or not names:
-        raise CohortError("representativeness: target", f"variables among: {', '.join(values)}", f"{unknown or 'none'}")
+        raise CohortError(
+            "representativeness: target",
+            f"variables among: {', '.join(map(str, values.columns))}",
+            f"{unknown or 'none'}",
+        )
     rows = []
     for name in names:
         own = values[name].dropna().to_numpy(dtype=np.float64)
@@ -232,7 +236,7 @@ def _declared(cohort: Cohort) -> Iterator[tuple[str, tuple[str, str, bool]]]:
 
 def _covariate(name: str, scale: tuple[str, str, bool], a: pd.Series, b: pd.Series) -> Row:
     unit, transform, share = scale
-    row: Row = {"variable": name, "unit": unit, "statistic": "share" if share else "number"}
+    row: Row = {"variable": name, "unit": unit, "statistic": "share" if share else "number", "transform": transform}
     row |= {"n_a": a.notna().sum(), "n_b": b.notna().sum(), "missing_a": a.isna().sum(), "missing_b": b.isna().sum()}
     inverse = TRANSFORMS[transform].inverse  # type: ignore[index]
     for side, values in (("a", a.dropna()), ("b", b.dropna())):
@@ -258,7 +262,7 @@ def _outside(a: pd.Series, b: pd.Series) -> tuple[Bool[np.ndarray, " subject"], 
     return (x < p1) | (x > p99), (x < low) | (x > high)
 
 
-def _obstacle(x: Float[np.ndarray, "subject column"], y: Float[np.ndarray, "subject column"]) -> str:
+def _obstacle(x: Float[np.ndarray, "subject column"], y: Float[np.ndarray, "other column"]) -> str:
     n, columns = x.shape
     if columns == 0 or len(y) == 0:
         return "no variable with spread in a, or no complete subject in b"

@@ -1,5 +1,6 @@
 """Fitness for use: is what the question needs there (relevance), and can it be relied upon (reliability)?"""
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
@@ -67,7 +68,7 @@ class FitnessRule(BaseModel):
 
     def light(self, value: float) -> Light:
         """The verdict on a value; grey where there is none."""
-        if pd.isna(value):
+        if math.isnan(value):
             return "grey"
         sign = 1.0 if self.direction == "higher" else -1.0
         if sign * value >= sign * self.green:
@@ -130,8 +131,8 @@ DEFAULT_RULES = (
         green=0.15,
         amber=0.25,
         direction="lower",
-        reason="One last digit in ten is expected; one in four means that values were rounded. A p value would turn red "
-        "in any large source.",
+        reason="One last digit in ten is expected; one in four means that values were rounded. A p value would turn "
+        "red in any large source.",
     ),
     FitnessRule(
         name="values are not carried over",
@@ -149,7 +150,8 @@ DEFAULT_RULES = (
         green=0.1,
         amber=0.4,
         direction="lower",
-        reason="Censored values are scored as such; when they are many the model, not the assay, says how low they are.",
+        reason="Censored values are scored as such; when they are many the model, not the assay, says how low they "
+        "are.",
     ),
     FitnessRule(
         name="subjects keep coming",
@@ -161,8 +163,8 @@ DEFAULT_RULES = (
         reason="Those who stay away may be worse or better than those who come.",
     ),
 )
-"""Conventions, not law: rounded limits of the kind used in feasibility reviews, each with its reason. A study states its
-own; whichever are used are printed with the result."""
+"""Conventions, not law: rounded limits of the kind used in feasibility reviews, each with its reason. A study states
+its own; whichever are used are printed with the result."""
 
 
 def fitness(
@@ -231,4 +233,4 @@ def _refuse_unknown(rule: FitnessRule, key: str, given: str, known: tuple[str, .
 def _words(rule: FitnessRule, light: Light, value: float) -> str:
     asked = "at least" if rule.direction == "higher" else "at most"
     limits = f"{asked} {rule.green:g} is fit, {asked} {rule.amber:g} to be used with care"
-    return f"{WORDS[light]}: {rule.measure} is {'not known' if light == 'grey' else f'{value:.3g}'} ({limits})"
+    return f"{WORDS[light]}: {rule.measure} is {'not known' if light == 'grey' else f'{value:.4g}'} ({limits})"

@@ -103,7 +103,7 @@ def _numbers(table: Table, role: OutcomeRole) -> tuple[Values, Int[np.ndarray, "
         values = table.number(role.column)
         checks.check_bounds(table, role, values)
         return values, None, None
-    values, censored = _signed(table, role) if role.limits.signs else (table.number(role.column), None)
+    values, censored = _signed(table, role) if role.limits.signs else (table.number(role.column).copy(), None)
     censored = np.zeros(len(table), dtype=np.int64) if censored is None else censored
     _apply_limits(table, role, role.limits, values, censored)
     until = None

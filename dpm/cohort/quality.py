@@ -88,7 +88,7 @@ def measured_values(cohort: Cohort, name: str) -> Float[np.ndarray, " visit"]:
 
 
 def _in_unit(values: Float[np.ndarray, " value"], transform: str) -> Float[np.ndarray, " value"]:
-    """Back from the scale of the model. Twelve significant digits undo log and exp without touching what was recorded."""
+    """Back from the scale of the model. Twelve significant digits undo log and exp and keep what was recorded."""
     raw = TRANSFORMS[transform].inverse(values)  # type: ignore[index]
     with np.errstate(divide="ignore", invalid="ignore"):
         size = np.where(raw == 0, 1.0, 10.0 ** (11 - np.floor(np.log10(np.abs(raw)))))

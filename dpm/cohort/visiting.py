@@ -119,8 +119,8 @@ def visit_process(cohort: Cohort, outcome: str, rule: VisitRule, *, clock: Clock
     3. The outcome at off-schedule visits against scheduled ones of the same subject: least squares with a mean per
        subject and a common quadratic in time, variance by subjects. A course that speeds up at the end is in it.
 
-    The verdict takes 5 % over all the questions that could be asked (Bonferroni). A likelihood in which visits depend on
-    the *observed* past only needs no model of visits; visits that depend on what is not observed (3, or 2 beyond 1) do.
+    The verdict takes 5 % over all the questions that could be asked (Bonferroni). Visits that depend on the
+    *observed* past alone can be left out of a likelihood; visits that depend on what was not observed cannot.
 
     Args:
         cohort: as read.
@@ -292,3 +292,25 @@ def _reason(name: str, found: Comparison, higher_is: str) -> tuple[bool, str]:
     if name == "hazard":
         return worse, f"the next visit comes sooner after {state} values"
     return worse, f"values are {state} at off-schedule visits"
+
+
+def visit_distances(cohort: Cohort, rule: VisitRule) -> pd.DataFrame:
+    """A row per visit: `subject`, `time` [years], `days_off_plan`, signed, from the nearest planned time, and
+    `days_to_end`, until the subject's terminal event, NaN without one.
+    """
+    planned = np.sort(np.asarray(rule.planned))
+    time = cohort.visits["time"].to_numpy()
+    above = np.clip(np.searchsorted(planned, time), 0, len(planned) - 1)
+    below = np.clip(above - 1, 0, None)
+    nearest = np.where(np.abs(time - planned[above]) < np.abs(time - planned[below]), planned[above], planned[below])
+    ended = cohort.ends[cohort.ends["event"] != CENSORED].set_index("subject")["time"]
+    left = cohort.visits["subject"].map(ended).to_numpy(dtype=np.float64) - time
+    days = PER_YEAR["days"]
+    return pd.DataFrame(
+        {
+            "subject": cohort.visits["subject"],
+            "time": time,
+            "days_off_plan": (time - nearest) * days,
+            "days_to_end": left * days,
+        }
+    )
