@@ -4,10 +4,16 @@ from .checks.convergence import parameter_table as parameter_table
 from .checks.convergence import require_converged as require_converged
 from .checks.holdout import held_out_coverage as held_out_coverage
 from .checks.predictive import visual_check as visual_check
+from .cohort.adam import read_adam as read_adam
+from .cohort.adam_export import write_adam as write_adam
 from .cohort.cohort import Cohort as Cohort
 from .cohort.describe import baseline_table as baseline_table
 from .cohort.describe import flow_table as flow_table
 from .cohort.encodings import Encodings as Encodings
+from .cohort.export import read_written as read_written
+from .cohort.export import write_cohort as write_cohort
+from .cohort.export import written_roles as written_roles
+from .cohort.nonmem import read_nonmem as read_nonmem
 from .cohort.read import read_cohort as read_cohort
 from .cohort.records import Records as Records
 from .cohort.roles import Roles as Roles
