@@ -141,8 +141,9 @@ def _adlb(cohort: Cohort, called: dict[str, str]) -> pd.DataFrame:
     bare = rows[names].isna().all(axis=1).to_numpy()
     parts = []
     for number, name in enumerate(names):
-        # A visit without measurements stays as one record without a value.
+        # A visit without measurements stays as one record without a value, and so does an outcome without any.
         keep = rows[name].notna().to_numpy() | (bare & (number == 0))
+        keep[0] |= not keep.any()
         parts.append(_records(rows[keep], name, cohort.roles.outcomes[name], called[f"columns.{name}"]))
     whole = pd.concat(parts, ignore_index=True)
     place = pd.Index(cohort.subjects.index).get_indexer(pd.Index(whole["USUBJID"]))
