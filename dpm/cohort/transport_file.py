@@ -1,4 +1,4 @@
-"""SAS transport files (XPORT, version 5 or 8): what has to be true of their blocks before their numbers are believed."""
+"""SAS transport files (XPORT, version 5 or 8): what their blocks must show to be believed."""
 
 import struct
 import warnings
@@ -63,6 +63,6 @@ def _refuse_cut(content: bytes, name: str) -> None:
     width = sum(int(struct.unpack_from(">h", content, start + 4)[0]) for start in starts)
     data = content[records + BLOCK :]
     rest = data[len(data) - len(data) % width :] if width > 0 else data
-    if width <= 0 or rest.strip(b" ") or (len(rest) >= BLOCK and not len(data) % BLOCK and width > BLOCK):
+    if width <= 0 or rest.strip(b" ") or len(rest) >= BLOCK:
         got = f"{len(rest)} bytes after the last whole record of {width} bytes: a file cut short"
         raise CohortError(name, "whole records, and blanks to the end of a block", got, "Write the file again.")
