@@ -11,8 +11,8 @@ import pandas as pd
 
 from dpm.types import Bool, Float, Int
 
-NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
-"""A number as a table may write it."""
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|\s*[+-]?inf(inity)?\s*", re.IGNORECASE | re.ASCII)
+"""A number as a table may write it, in the digits 0 to 9."""
 
 
 LONGEST = 2**53

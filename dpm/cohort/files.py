@@ -60,7 +60,9 @@ def _parquet(content: bytes, path: Path, name: str) -> Table:
     from pyarrow import parquet  # the path from records to draws does without it
 
     try:
-        table = parquet.read_table(pyarrow.BufferReader(content))
+        file = parquet.ParquetFile(pyarrow.BufferReader(content), page_checksum_verification=True)
+        check_header(list(file.schema_arrow.names), name)
+        table = file.read()
         # Whole numbers beside missing ones stay whole: as floats, long identifiers would run together.
         frame = table.to_pandas(ignore_metadata=True, integer_object_nulls=True)
     except (pyarrow.ArrowException, OSError, ValueError) as error:

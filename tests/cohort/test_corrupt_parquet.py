@@ -44,7 +44,7 @@ TABLES: dict[str, tuple[Callable[[], pa.Table], str]] = {
     "numbers as texts with units": (marker("2.5 mg"), "marker: expected numbers, got the text '2.5 mg'"),
     "text NaN": (marker("NaN"), "marker: expected numbers, got the text 'NaN'"),
     "infinite": (marker(float("inf")), "finite numbers"),
-    "nothing at all": (marker(None, pa.null()), "expected"),
+    "nothing at all": (column("day", [None] * ROWS, pa.null()), "day: expected a time at every visit"),
     "decimals out of bounds": (column("score", [Decimal("99.5")] * ROWS), "score: expected points in [0, 48]"),
     "a column twice": (lambda: TABLE.append_column("marker", TABLE["marker"]), "a duplicated header: 'marker'"),
     "a column gone": (lambda: TABLE.drop_columns(["futime"]), "futime: expected a column 'futime'"),
@@ -58,12 +58,18 @@ TABLES: dict[str, tuple[Callable[[], pa.Table], str]] = {
     ),
 }
 
+
+def footer(content: bytes) -> int:
+    """Where the footer of a file starts."""
+    return len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+
+
 BYTES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda content: b"",
     "cut short": lambda content: content[: len(content) // 2],
     "without its last byte": lambda content: content[:-1],
     "wrong magic at the end": lambda content: content[:-4] + b"XXXX",
-    "a spoilt footer": lambda content: content[:-60] + bytes(30) + content[-30:],
+    "a spoilt footer": lambda content: content[: footer(content)] + bytes(40) + content[footer(content) + 40 :],
     "a footer longer than the file": lambda content: content[:-8] + b"\xff\xff\xff\x7f" + content[-4:],
     "a footer only": lambda content: content[-300:],
     "a CSV by another name": lambda content: SMALL.encode(),
