@@ -5,6 +5,8 @@ from .checks.convergence import require_converged as require_converged
 from .checks.holdout import held_out_coverage as held_out_coverage
 from .checks.holdout import nearest_follow_up as nearest_follow_up
 from .checks.predictive import visual_check as visual_check
+from .cohort.adam import read_adam as read_adam
+from .cohort.adam_export import write_adam as write_adam
 from .cohort.cleaning import CleaningRule as CleaningRule
 from .cohort.cleaning import ledger_rows as ledger_rows
 from .cohort.cleaning import ledger_table as ledger_table
@@ -14,9 +16,13 @@ from .cohort.comparability import representativeness as representativeness
 from .cohort.describe import baseline_table as baseline_table
 from .cohort.describe import flow_table as flow_table
 from .cohort.encodings import Encodings as Encodings
+from .cohort.export import read_written as read_written
+from .cohort.export import write_cohort as write_cohort
+from .cohort.export import written_roles as written_roles
 from .cohort.fitness import FitnessRule as FitnessRule
 from .cohort.fitness import fitness as fitness
 from .cohort.index_date import IndexRule as IndexRule
+from .cohort.nonmem import read_nonmem as read_nonmem
 from .cohort.quality import quality_table as quality_table
 from .cohort.read import read_cohort as read_cohort
 from .cohort.records import Records as Records

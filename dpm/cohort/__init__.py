@@ -1,5 +1,7 @@
 """What was observed: read, check, align, describe."""
 
+from dpm.cohort.adam import read_adam
+from dpm.cohort.adam_export import write_adam
 from dpm.cohort.cleaning import CleaningRule, LedgerLine, ledger_rows, ledger_table
 from dpm.cohort.cohort import Cohort
 from dpm.cohort.comparability import (
@@ -14,9 +16,11 @@ from dpm.cohort.describe import baseline_table, flow_table, standardised_differe
 from dpm.cohort.digits import DigitPreference, digit_preference
 from dpm.cohort.encodings import Encodings
 from dpm.cohort.event_role import CENSORED, EventRole
+from dpm.cohort.export import read_written, write_cohort, written_roles
 from dpm.cohort.fitness import DEFAULT_RULES, FitnessRule, fitness
 from dpm.cohort.flow import FlowStep
 from dpm.cohort.index_date import IndexRule
+from dpm.cohort.nonmem import read_nonmem
 from dpm.cohort.outcome_role import Limits, OutcomeRole, StructuralZero
 from dpm.cohort.quality import quality_table
 from dpm.cohort.read import read_cohort
@@ -69,10 +73,16 @@ __all__ = [
     "load_data",
     "parse_roles",
     "quality_table",
+    "read_adam",
     "read_cohort",
+    "read_nonmem",
+    "read_written",
     "representativeness",
     "standardised_difference",
     "visit_distances",
     "visit_process",
     "visit_table",
+    "write_adam",
+    "write_cohort",
+    "written_roles",
 ]

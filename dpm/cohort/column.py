@@ -11,8 +11,12 @@ import pandas as pd
 
 from dpm.types import Bool, Float, Int
 
-NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|\s*[+-]?inf(inity)?\s*", re.IGNORECASE)
-"""A number as a table may write it."""
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*|\s*[+-]?inf(inity)?\s*", re.IGNORECASE | re.ASCII)
+"""A number as a table may write it, in the digits 0 to 9."""
+
+
+LONGEST = 2**53
+"""Up to here float64 holds every whole number."""
 
 
 class Column(ABC):
@@ -134,12 +138,20 @@ def as_text(value: float) -> str:
 
 def column_of(values: pd.Series) -> Column:
     """A column of a data frame: numbers stay numbers, anything else becomes text."""
-    if pd.api.types.is_bool_dtype(values.dtype) or not pd.api.types.is_numeric_dtype(values.dtype):
+    number = pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype)
+    if not number or _too_long(values):
         missing = values.isna().to_numpy()
         return TextColumn.of(
             [_cell(value, gone) for value, gone in zip(values.tolist(), missing.tolist(), strict=True)]
         )
     return NumberColumn(values.to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def _too_long(values: pd.Series) -> bool:
+    """Whether whole numbers are too long for float64, as identifiers may be: two of them could become one."""
+    if not pd.api.types.is_integer_dtype(values.dtype) or not values.notna().any():
+        return False
+    return int(values.max()) > LONGEST or int(values.min()) < -LONGEST
 
 
 def stacked(columns: Sequence[Column]) -> Column:

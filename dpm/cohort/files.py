@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,11 @@ from dpm.cohort.column import column_of
 from dpm.cohort.csv_file import check_header, read_csv
 from dpm.cohort.shipped import data_path
 from dpm.cohort.table import Origin, Source, Table
+from dpm.cohort.transport_file import read_transport
 from dpm.errors import CohortError
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 def read_table(source: str | Path | pd.DataFrame) -> Table:
@@ -55,33 +60,30 @@ def _parquet(content: bytes, path: Path, name: str) -> Table:
     from pyarrow import parquet  # the path from records to draws does without it
 
     try:
-        frame = parquet.read_table(pyarrow.BufferReader(content)).to_pandas(ignore_metadata=True)
+        file = parquet.ParquetFile(pyarrow.BufferReader(content), page_checksum_verification=True)
+        check_header(list(file.schema_arrow.names), name)
+        table = file.read()
+        # Whole numbers beside missing ones stay whole: as floats, long identifiers would run together.
+        frame = table.to_pandas(ignore_metadata=True, integer_object_nulls=True)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         do = "Write the file again; it may have been cut short."
         raise CohortError(name, "a Parquet file", str(error).splitlines()[0][:200], do) from None
+    _refuse_nested(table.schema, name)
     return _typed(frame, content, path, name)
 
 
 def _transport(content: bytes, path: Path, name: str) -> Table:
-    import pyreadstat
-
-    if not content.startswith(b"HEADER RECORD*******LIB"):
-        do = "Write it with PROC COPY or the XPORT engine; a .sas7bdat file is another kind."
-        raise CohortError(name, "a SAS transport file (XPORT)", "another kind of file", do)
-    try:
-        frame, _ = pyreadstat.read_xport(str(path))
-    except (pyreadstat.ReadstatError, pyreadstat.PyreadstatError, UnicodeDecodeError, ValueError) as error:
-        do = "Write the file again; it may have been cut short, or its text be neither ASCII nor UTF-8."
-        raise CohortError(name, "a SAS transport file (XPORT)", str(error).splitlines()[0][:200], do) from None
-    _whole_blocks(content, name)
-    return _typed(frame, content, path, name)
+    return _typed(read_transport(content, path, name), content, path, name)
 
 
-def _whole_blocks(content: bytes, name: str) -> None:
-    """A transport file is written in blocks of 80 bytes, so that one cut short ends inside a block."""
-    if len(content) % 80:
-        do = "Write the file again."
-        raise CohortError(name, "whole blocks of 80 bytes", f"{len(content) % 80} bytes too many: a file cut short", do)
+def _refuse_nested(schema: "pyarrow.Schema", name: str) -> None:
+    import pyarrow
+
+    for column in schema:
+        kind = column.type
+        if pyarrow.types.is_nested(kind) or pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind):
+            do = "Write one number or text in each cell, or drop the column."
+            raise CohortError(f"{name}: {column.name}", "a column of numbers or texts", f"cells of {kind}", do)
 
 
 def _typed(frame: pd.DataFrame, content: bytes, path: Path, name: str) -> Table:
