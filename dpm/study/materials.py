@@ -6,10 +6,12 @@ from pathlib import Path
 
 import jax
 
+from dpm.cohort.adam import read_adam
 from dpm.cohort.cohort import Cohort
+from dpm.cohort.nonmem import read_nonmem
 from dpm.cohort.read import read_cohort
 from dpm.cohort.shipped import data_path
-from dpm.cohort.sources import SourceFile
+from dpm.cohort.sources import SourceFile, Tables
 from dpm.errors import CohortError, StudyError
 from dpm.posterior.posterior import Posterior
 from dpm.study.hashing import sha256_of_file
@@ -128,12 +130,8 @@ def read_data(data: Data, files: dict[str, Path], key: Key) -> Cohort:
     Raises:
         CohortError: the tables cannot be used as they are.
     """
-    sources = {
-        name: SourceFile(file=files[f"sources.{name}.file"], **source.model_dump(exclude={"file"}))
-        for name, source in data.sources.items()
-    }
     return read_cohort(
-        sources or files["file"],
+        _source(data, files),
         data.roles,
         subjects=files.get("subjects"),
         events=files.get("events"),
@@ -142,3 +140,21 @@ def read_data(data: Data, files: dict[str, Path], key: Key) -> Cohort:
         index=data.index,
         key=key,
     )
+
+
+def _source(data: Data, files: dict[str, Path]) -> Path | dict[str, Path | SourceFile] | Tables:
+    """What the cohort is read from."""
+    if data.adam is not None:
+        bds = [files[f"adam.bds[{number}]"] for number in range(len(data.adam.bds))]
+        window = data.adam.baseline_window
+        return read_adam(files["adam.adsl"], bds, files.get("adam.adtte"), baseline_window=window)
+    if data.nonmem is not None:
+        names = {int(number): name for number, name in data.nonmem.names.items()}
+        drop, positive = data.nonmem.drop, data.nonmem.positive
+        return read_nonmem(files["nonmem.file"], names or None, drop=drop, positive=positive)
+    if data.file is not None:
+        return files["file"]
+    return {
+        name: SourceFile(file=files[f"sources.{name}.file"], **source.model_dump(exclude={"file"}))
+        for name, source in data.sources.items()
+    }

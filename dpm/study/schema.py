@@ -82,6 +82,31 @@ class SourceChoice(Section):
     absent: tuple[Text, ...] = ()
 
 
+class AdamFiles(Section):
+    """CDISC ADaM data sets; see `dpm.cohort.adam.read_adam`."""
+
+    adsl: Text
+    bds: Annotated[tuple[Text, ...], Field(min_length=1)]
+    adtte: Text | None = None
+    baseline_window: Annotated[int, Field(ge=0, strict=True)] = 0
+
+
+class NonmemFile(Section):
+    """A NONMEM or Monolix data set; see `dpm.cohort.nonmem.read_nonmem`. Names are by DVID."""
+
+    file: Text
+    names: dict[Text, Name] = {}
+    drop: tuple[Text, ...] = ()
+    positive: bool = False
+
+    @model_validator(mode="after")
+    def _by_number(self) -> "NonmemFile":
+        for number in self.names:
+            if not number.isdigit():
+                refuse("data.nonmem.names", "the outcome's name by the number of its DVID", f'"{number}"')
+        return self
+
+
 class Data(Section):
     """Where the patients are, and what is done to their tables before anything is learned from them.
 
@@ -90,6 +115,7 @@ class Data(Section):
     Attributes:
         file: a row per subject and visit.
         sources: instead of `file`, several by the name of their study.
+        adam, nonmem: instead of `file`, data sets of these forms.
         subjects: a row per subject, joined to the visits.
         events: a row per event, where events do not stand beside each visit.
         units: unit by column where it is not the declared one.
@@ -100,6 +126,8 @@ class Data(Section):
 
     file: Text | None = None
     sources: dict[Name, SourceChoice] = {}
+    adam: AdamFiles | None = None
+    nonmem: NonmemFile | None = None
     subjects: Text | None = None
     events: Text | None = None
     units: dict[Text, Text] | None = None
@@ -109,14 +137,25 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _somewhere(self) -> "Data":
-        if (self.file is None) == (not self.sources):
-            refuse("data", "a file, or sources", "both" if self.file else "neither")
+        forms = ("file", "sources", "adam", "nonmem")
+        given = [form for form in forms if getattr(self, form)]
+        if len(given) != 1:
+            refuse("data", f"one of {', '.join(forms)}", " and ".join(given) or "none of them")
+        if given[0] in ("adam", "nonmem") and (self.subjects or self.events):
+            do = "Data sets of these forms bring their own."
+            refuse("data", f"no subjects and no events beside {given[0]}", "a file for them", do)
         return self
 
     @property
     def files(self) -> dict[str, str]:
         """Every file named here, by its key."""
         single = {key: name for key in ("file", "subjects", "events") if (name := getattr(self, key)) is not None}
+        if self.adam is not None:
+            more = {f"adam.bds[{number}]": name for number, name in enumerate(self.adam.bds)}
+            single |= {"adam.adsl": self.adam.adsl, **more}
+            single |= {"adam.adtte": self.adam.adtte} if self.adam.adtte else {}
+        if self.nonmem is not None:
+            single["nonmem.file"] = self.nonmem.file
         return single | {f"sources.{name}.file": source.file for name, source in self.sources.items()}
 
 

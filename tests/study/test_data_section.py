@@ -89,5 +89,44 @@ def test_what_the_section_refuses(tmp_path: Path, extra: str, expected: str) -> 
 
 def test_a_file_and_sources_are_one_too_many(tmp_path: Path) -> None:
     study = split(tmp_path, '\n[data.sources.more]\nfile = "visits.csv"')
-    with pytest.raises(StudyError, match="a file, or sources"):
+    with pytest.raises(StudyError, match="one of file, sources, adam, nonmem"):
         read_study(study)
+
+
+def test_adam_data_sets(tmp_path: Path) -> None:
+    adam = 'adam = { adsl = "adsl.csv", bds = ["adlb.csv"], adtte = "adtte.csv" }'
+    roles = {
+        'subject = "id"\narm = "arm"\nsubgroups = ["stage"]': 'subject = "USUBJID"\narm = "TRT01P"',
+        '{ column = "day", unit = "days" }': '{ column = "DAY", unit = "days" }',
+        'column = "marker"': 'column = "MARK"',
+        'events.end = { column = "event", time = "futime"': 'events.end = { column = "CNSR01", time = "AVAL"',
+        'types = ["death"]': 'censored = "1", types = { 0 = "death" }',
+        'subgroups = ["stage"]\n\n[[estimand]]': "\n[[estimand]]",
+    }
+    study = write_study(tmp_path, {'file = "patients.csv"': adam, **roles})
+    (tmp_path / "adsl.csv").write_text("USUBJID,TRT01P\nA1,active\nB2,placebo\n", encoding="utf-8")
+    rows = "A1,MARK,Marker (mg/dL),2.5,1\nA1,MARK,Marker (mg/dL),3,181\nB2,MARK,Marker (mg/dL),1.5,1\n"
+    (tmp_path / "adlb.csv").write_text(f"USUBJID,PARAMCD,PARAM,AVAL,ADY\n{rows}", encoding="utf-8")
+    events = "A1,DTH,Death (days),900,0\nB2,DTH,Death (days),1200,1\n"
+    (tmp_path / "adtte.csv").write_text(f"USUBJID,PARAMCD,PARAM,AVAL,CNSR\n{events}", encoding="utf-8")
+    cohort = materials(study).cohort
+    assert cohort.visits["time"].tolist() == pytest.approx([0.0, 180 / 365.25, 0.0])
+    assert cohort.ends["event"].tolist() == ["death", "censored"]
+
+
+def test_a_nonmem_data_set(tmp_path: Path) -> None:
+    nonmem = 'nonmem = { file = "pk.csv", names = { 1 = "conc" } }'
+    roles = {
+        'subject = "id"\narm = "arm"\nsubgroups = ["stage"]': 'subject = "ID"\narm = "ARM"',
+        '{ column = "day", unit = "days" }': '{ column = "TIME", unit = "days" }',
+        'column = "marker"': 'column = "conc"',
+        'events.end = { column = "event", time = "futime", unit = "days", types = ["death"], terminal = true }\n': "",
+        "intercurrent": "# intercurrent",
+        'subgroups = ["stage"]\n\n[[estimand]]': "\n[[estimand]]",
+    }
+    study = write_study(tmp_path, {'file = "patients.csv"': nonmem, **roles})
+    rows = "1,active,0,.,100,1\n1,active,0.5,2.5,.,0\n2,placebo,0,.,100,1\n2,placebo,1,1.5,.,0\n"
+    (tmp_path / "pk.csv").write_text(f"ID,ARM,TIME,DV,AMT,EVID\n{rows}", encoding="utf-8")
+    cohort = materials(study).cohort
+    assert cohort.n_subjects == 2 and cohort.visits["marker"].notna().sum() == 2
+    assert [line.rule for line in cohort.ledger] == ["records that are no observation (EVID, or AMT without DV)"]
