@@ -38,7 +38,8 @@ def quality_table(cohort: Cohort, *, schedule: VisitRule | None = None, by: str 
         cohort: as read.
         schedule: the planned visits, and from how many days on a visit is off schedule. A planned visit is due where
             it lies within the subject's follow-up (until the end of the terminal process, else until the last visit),
-            and on time where a visit with a value lies within that many days. Without a schedule timing is not judged.
+            and on time where a visit with a value lies within that many days. Without a schedule timing is not judged,
+            and without a terminal process the share is not: nobody knows whether a visit was missed.
         by: what is a source: `"study"` where it is declared (else all is one source), `"arm"`, another label of
             subjects, or None for one source.
 
@@ -162,7 +163,11 @@ def _timing(cohort: Cohort, there: Bool[np.ndarray, " visit"], schedule: VisitRu
     days = np.concatenate(distances) if distances else np.zeros(0)
     near = days <= schedule.off_schedule_days + 1e-6
     deviation = float(np.median(days[near])) if near.any() else np.nan
-    return {"planned": len(days), "on_time": near.mean() if len(days) else np.nan, "deviation_days": deviation}
+    return {
+        "planned": len(days),
+        "on_time": near.mean() if len(days) and cohort.roles.terminal else np.nan,
+        "deviation_days": deviation,
+    }
 
 
 def end_of_follow_up(cohort: Cohort) -> pd.Series:

@@ -38,6 +38,7 @@ def test_quality_overview_writes_every_share(pbc: Cohort) -> None:
 def test_lights_have_words(pbc: Cohort) -> None:
     shown = texts(figures.fitness_lights(fitness(pbc, schedule=VisitRule())))
     assert "0.5779\nnot fit" in shown
+    assert "–\nunknown" in texts(figures.fitness_lights(fitness(pbc)))  # timing without a schedule
     assert any("≥ 0.9 fit, ≥ 0.7 with care" in text for text in shown)
 
 

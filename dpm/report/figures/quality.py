@@ -21,7 +21,7 @@ LIGHTS = {
     "green": ("o", SKY, "fit"),
     "amber": ("s", ORANGE, "with care"),
     "red": ("D", VERMILLION, "not fit"),
-    "grey": ("$?$", GREY, "unknown"),
+    "grey": ("X", GREY, "unknown"),
 }
 """Marker, colour and word by light; sky blue stands for green, which some readers cannot tell from red."""
 
