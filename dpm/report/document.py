@@ -136,12 +136,23 @@ def illustrations(run: RunFolder, estimands: tuple[EstimandText, ...]) -> dict[s
     flow, cells = figures.flow_diagram(run.flow), figures.subgroup_calibration(run.coverage)
     return {
         "flow": [embed(run, flow, "flow", captions.flow_text(run.flow))],
+        "data": data_figures(run),
         "predictive": checks,
         "calibration": [embed(run, cells, "calibration", captions.calibration_text(run.coverage))],
         "twins": [embed(run, twins, "twins", captions.twins_text(run.twin_visits, run.twin_bands, scale))],
         "effects": [embed(run, forest, "effects", captions.effects_text(run.effects, estimands))],
         "layers": [embed(run, layers, "layers", captions.layers_text(run.layers))],
     }
+
+
+def data_figures(run: RunFolder) -> list[Illustration]:
+    """What the data are fit for, and whether the treated lie where the natural history has patients."""
+    lights = figures.fitness_lights(run.fitness)
+    found = [embed(run, lights, "fitness", captions.fitness_text(run.fitness))]
+    if len(run.support):
+        support = figures.covariate_support(run.support, name_a="natural history", name_b="treated")
+        found.append(embed(run, support, "support", captions.support_text(run.support)))
+    return found
 
 
 def embed(run: RunFolder, drawn: Figure, name: str, texts: tuple[str, str]) -> Illustration:

@@ -15,14 +15,19 @@ import pandas as pd
 
 from dpm.errors import ReportError
 
+QUANTILES = ("minimum", "p1", "q1", "median", "q3", "p99", "maximum")
+
 NUMBERS = {
     "cohort/flow.csv": ("patients", "visits"),
     "cohort/baseline.csv": ("smd",),
     "cohort/ledger.csv": ("rows", "subjects"),
-    "cohort/fitness.csv": ("value",),
+    "cohort/fitness.csv": ("value", "green", "amber"),
     "cohort/quality.csv": ("n", "available", "on_time", "digit_share", "censored", "minimum", "median", "maximum"),
     "cohort/verdicts.csv": (),
-    "cohort/support.csv": ("outside_percentiles", "outside_range", "smd"),
+    "cohort/support.csv": (
+        *(f"{quantile}_{side}" for side in "ab" for quantile in QUANTILES),
+        *("outside_percentiles", "outside_range", "smd"),
+    ),
     "fit/parameters.csv": (
         *("mean", "sd", "q2.5", "q97.5", "rhat", "ess_bulk", "ess_tail", "mcse_mean"),
         *("laplace_estimate", "laplace_se"),
@@ -44,10 +49,10 @@ TEXTS = {
     "cohort/flow.csv": ("step", "reason", "arm"),
     "cohort/baseline.csv": ("variable", "unit", "statistic"),
     "cohort/ledger.csv": ("kind", "rule", "column", "reason", "first"),
-    "cohort/fitness.csv": ("rule", "kind", "variable", "source", "light", "words"),
+    "cohort/fitness.csv": ("rule", "kind", "variable", "source", "direction", "light", "words"),
     "cohort/quality.csv": ("variable", "role", "source", "unit", "missing"),
     "cohort/verdicts.csv": ("outcome", "verdict"),
-    "cohort/support.csv": ("variable", "unit"),
+    "cohort/support.csv": ("variable", "unit", "statistic", "transform"),
     "fit/parameters.csv": ("site", "label", "unit"),
     "fit/convergence.csv": ("criterion", "gate", "worst", "remedy", "relaxed_from"),
     "check/vpc.csv": ("outcome",),

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dpm.report.run_folder import QUANTILES
+
 from .example_study import CHANGE, ESTIMANDS, MODEL, SLOPE, manifest, write_ledger
 
 ARMS = {"dpenicillamine": (158, 992), "placebo": (154, 953)}
@@ -277,9 +279,13 @@ def quality() -> pd.DataFrame:
 
 def fitness() -> pd.DataFrame:
     row = {"rule": "values are there", "kind": "relevance", "variable": "log_bilirubin", "source": "all", "value": 1.0}
-    return pd.DataFrame([row | {"light": "green", "words": "fit: available is 1"}])
+    row |= {"green": 0.9, "amber": 0.7, "direction": "higher", "light": "green", "words": "fit: available is 1"}
+    return pd.DataFrame([row])
 
 
 def support() -> pd.DataFrame:
-    row = {"variable": "age", "unit": "years", "outside_percentiles": 0.038, "outside_range": 0.013, "smd": 0.237}
+    row: dict[str, Any] = {"variable": "age", "unit": "years", "statistic": "number", "transform": "identity"}
+    row |= {"outside_percentiles": 0.038, "outside_range": 0.013, "smd": 0.237}
+    for side, shift in (("a", 0.0), ("b", 2.5)):
+        row |= {f"{name}_{side}": 26.0 + 7.0 * place + shift for place, name in enumerate(QUANTILES)}
     return pd.DataFrame([row])

@@ -121,9 +121,9 @@ def test_page_names_no_outside_resource(page: str) -> None:
 
 def test_every_image_says_what_is_seen(page: str) -> None:
     images = re.findall(r"<img [^>]*>", page)
-    assert len(images) == 6
+    assert len(images) == 8
     assert all(len(alt[1]) > 60 for image in images if (alt := re.search(r'alt="([^"]*)"', image)))
-    assert page.count("<figcaption>") == 6
+    assert page.count("<figcaption>") == 8
 
 
 def test_equations_are_mathml(page: str) -> None:
@@ -136,7 +136,7 @@ def test_same_tables_give_same_bytes(tmp_path: Path) -> None:
     pages = [write_report(run) for run in runs]
     assert pages[0].read_bytes() == pages[1].read_bytes()
     figures = sorted(path.name for path in (runs[0] / "figures").iterdir())
-    assert len(figures) == 12
+    assert len(figures) == 16
     for name in figures:
         assert (runs[0] / "figures" / name).read_bytes() == (runs[1] / "figures" / name).read_bytes()
 

@@ -8,12 +8,10 @@ from matplotlib.lines import Line2D
 
 from dpm.report.figures.style import BLUE, GREY, ORANGE, figure, styled, unticked, wrapped
 from dpm.report.numbers import MISSING, number, percent, words
-from dpm.report.run_folder import Row, each_row
+from dpm.report.run_folder import QUANTILES, Row, each_row
 
 NEGLIGIBLE = 0.1
 """Standardised difference below which two sources are commonly called alike (Austin 2009)."""
-
-QUANTILES = ("minimum", "p1", "q1", "median", "q3", "p99", "maximum")
 
 
 @styled
