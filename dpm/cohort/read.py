@@ -216,7 +216,7 @@ def _carried(
     gone = empty[aligned.baseline]
     if not carry or not gone.any():
         return aligned.baseline
-    near = ~empty & (aligned.time <= 0) & (aligned.time >= -carry)
+    near = ~empty & (aligned.time <= 0) & (aligned.time >= -carry - 1e-9)
     last = np.full(len(aligned.ids), -1, dtype=np.int64)
     order = np.flatnonzero(near)[np.argsort(aligned.time[near], kind="stable")]
     last[aligned.code[order]] = order
