@@ -92,8 +92,8 @@ def touched(table: Table, rows: Bool[np.ndarray, " row"], column: str | None = N
     """File and line of the rows that are true, each once: a cell may stand in several, of clones or joined."""
     origin = table.origins.get(column, table.origin) if column else table.origin
     names = origin.names
-    places = zip([names[i] for i in origin.file[rows].tolist()], origin.line[rows].tolist(), strict=True)
-    return tuple(dict.fromkeys(places))
+    places = dict.fromkeys(zip(origin.file[rows].tolist(), origin.line[rows].tolist(), strict=True))
+    return tuple((names[file], line) for file, line in places)
 
 
 def ledger_table(lines: Iterable[LedgerLine]) -> pd.DataFrame:
