@@ -195,6 +195,19 @@ def visits_after_the_end(
     return visits[~late], (line,)
 
 
+def check_known(events: Table, visits: tuple[Table, Table], roles: Roles) -> None:
+    """Refuse events of a subject that had no visits before cleaning (a rule may leave them out) nor has any after it.
+
+    Raises:
+        CohortError: there are such events.
+    """
+    events.require((roles.subject,))
+    known = np.concatenate([table.text(roles.subject).astype(str) for table in visits])
+    strange = ~np.isin(events.text(roles.subject).astype(str), known)
+    do = 'Drop their rows, by a rule with table = "events", or add their visits.'
+    events.refuse(roles.subject, strange, f"subjects of {visits[0].name}", do=do)
+
+
 def check_level(table: Table, name: str, role: CovariateRole) -> None:
     """Refuse an indicator whose level does not occur, or a level that was not declared.
 

@@ -60,7 +60,8 @@ class CleaningRule(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> "CleaningRule":
-        if (self.do == "set") != (self.column is not None and self.value is not None):
+        given = (self.column is not None, self.value is not None)
+        if given != ((True, True) if self.do == "set" else (False, False)):
             raise ValueError('a column and a value where do = "set", and neither of them elsewhere')
         try:
             Condition.parse(self.when)
@@ -88,10 +89,11 @@ def clean(table: Table, rules: Iterable[CleaningRule], subject: str) -> tuple[Ta
 
 
 def touched(table: Table, rows: Bool[np.ndarray, " row"], column: str | None = None) -> tuple[tuple[str, int], ...]:
-    """File and line of the rows that are true."""
+    """File and line of the rows that are true, each once: a cell may stand in several, of clones or joined."""
     origin = table.origins.get(column, table.origin) if column else table.origin
     names = origin.names
-    return tuple(zip([names[i] for i in origin.file[rows].tolist()], origin.line[rows].tolist(), strict=True))
+    places = dict.fromkeys(zip(origin.file[rows].tolist(), origin.line[rows].tolist(), strict=True))
+    return tuple((names[file], line) for file, line in places)
 
 
 def ledger_table(lines: Iterable[LedgerLine]) -> pd.DataFrame:

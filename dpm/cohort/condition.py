@@ -18,6 +18,13 @@ CLAUSE = re.compile(
         (?:(?P<state>is\s+(?:missing|present))|(?P<operator><=|>=|==|!=|<|>|not\s+in\b|in\b)\s*(?P<value>.+?))\s*""",
     re.VERBOSE,
 )
+QUOTED = re.compile(r"""("[^"]*"|'[^']*'|\[(?:"[^"]*"|'[^']*'|[^\]"'])*\])""")
+"""A text in quotes, or a list, whose inside separates nothing."""
+
+AND, COMMA = re.compile(r"\s+and\s+"), re.compile(",")
+PLAIN = re.compile(r"(?!.*\b(?:and|or)\b)[^<>=!\[\]\"]+")
+"""A value that needs no quotes."""
+
 FORM = 'clauses joined by "and", such as: bilirubin >= 2 and stage in [3, 4] and albumin is present'
 
 
@@ -74,7 +81,7 @@ class Condition:
         Raises:
             CohortError: it cannot be read.
         """
-        parts = re.split(r"\s+and\s+", text.strip())
+        parts = _parts(text.strip(), AND)
         return cls(text=text.strip(), clauses=tuple(_clause(part, text) for part in parts))
 
     @property
@@ -108,14 +115,33 @@ def _clause(part: str, text: str) -> Clause:
 
 def _values(written: str, operator: str, part: str, text: str) -> tuple[str, ...]:
     if operator not in ("in", "not in"):
-        return (_bare(written),)
+        return (_bare(written, text),)
     if not (written.startswith("[") and written.endswith("]")):
         raise CohortError(f"rule: {text}", f"a list after {operator}, such as [3, 4]", repr(part))
-    values = tuple(_bare(value) for value in written[1:-1].split(",") if value.strip())
+    inside = written[1:-1].strip()
+    values = tuple(_bare(value, text) for value in _parts(inside, COMMA)) if inside else ()
     if not values:
         raise CohortError(f"rule: {text}", f"at least one value after {operator}", "none")
     return values
 
 
-def _bare(value: str) -> str:
-    return value.strip().strip("\"'")
+def _bare(value: str, text: str) -> str:
+    """A value without its quotes."""
+    value = value.strip()
+    if len(value) > 2 and value[0] == value[-1] and value[0] in "\"'" and value[0] not in value[1:-1]:
+        return value[1:-1].strip()
+    if not PLAIN.fullmatch(value) or value.startswith("'"):
+        do = 'Put a text that holds such signs, "and" or "or" in quotes; for nothing write "is missing".'
+        raise CohortError(f"rule: {text}", "a number or a text after each operator", repr(value), do)
+    return value
+
+
+def _parts(text: str, separator: re.Pattern[str]) -> list[str]:
+    """The text cut at a separator, except within quotes and lists."""
+    parts, start = [], 0
+    inside = [found.span() for found in QUOTED.finditer(text)]
+    for cut in separator.finditer(text):
+        if not any(low <= cut.start() < high for low, high in inside):
+            parts.append(text[start : cut.start()])
+            start = cut.end()
+    return [*parts, text[start:]]

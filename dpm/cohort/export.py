@@ -145,7 +145,7 @@ def structural_codes(cohort: Cohort, name: str, rows: pd.DataFrame) -> np.ndarra
         return codes
     reason, value = rows[f"{name}_reason"].astype(str).to_numpy(), rows[name].to_numpy(dtype=np.float64)
     for number, rule in enumerate(role.structural, 1):
-        set_to = TRANSFORMS[role.transform].forward(np.array([rule.value]))[0]
+        set_to = TRANSFORMS[role.transform].forward(np.array([role.structural_value(rule)]))[0]
         codes[(reason == rule.reason) & (value == set_to)] = number
     return codes
 

@@ -33,7 +33,8 @@ class IndexRule(BaseModel):
         start: column of the time from which a subject is what its arm says, such as the first dose, in the unit
             of the time role. Time zero before it would give the arm time in which nobody could have died.
         carry: how far back the last value of an empty baseline variable may be [years].
-        future: why rules may read what is known only after the visit; without a reason they may not.
+        future: why rules may read what is known only after the visit; without a reason they may not. It stands in
+            the attrition table.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,7 +67,8 @@ class Aligned:
         time: since time zero, negative before it [years].
         baseline: per subject, the row at time zero.
         shift: per subject, the time that became zero [years since the origin].
-        flow: attrition, patients and visits left by each rule.
+        flow: attrition: patients and eligible visits left by each rule; in the last step the subjects or clones
+            and their visits from time zero on.
     """
 
     table: Table
@@ -103,16 +105,16 @@ def align(
     """
     _refuse_foresight(table, roles, rule)
     arm = table.text(roles.arm) if roles.arm else np.full(len(table), "all", dtype=object)
-    passed, flow = _eligible(table, code, time, rule, arm)
+    passed, flow = _eligible(table, code, rule, arm)
+    if rule.time_zero == "origin" and not (passed & (np.abs(time) < 1e-9)).any():
+        do = "Choose another time zero."
+        raise CohortError(f"{table.name}: index date", "an eligible visit at the origin", "none", do)
     subject, row = _time_zero(table, code, time, passed, rule, key)
     aligned = _realigned(table, code, ids, time, subject, row, clones=rule.time_zero == "all")
     if rule.start is not None:
         _refuse_immortal_time(table, roles, rule.start, time, row, aligned)
-    counts = _counts(aligned.code, aligned.table.text(roles.arm) if roles.arm else np.full(len(aligned.code), "all"))
-    last = _counts(code[passed], arm[passed])
-    number = 2 + len(rule.eligible)
-    step = f"{number} time zero: {TIME_ZERO[rule.time_zero]}"
-    return replace(aligned, flow=(*flow, *count_step(step, "no such visit", last, counts)))
+    step = f"{2 + len(rule.eligible)} time zero: {TIME_ZERO[rule.time_zero]}"
+    return replace(aligned, flow=(*flow, *_last_step(step, code, arm, passed, subject, aligned)))
 
 
 TIME_ZERO = {
@@ -136,30 +138,50 @@ def _refuse_foresight(table: Table, roles: Roles, rule: IndexRule) -> None:
                 raise CohortError(f"{table.name}: index date", "rules that read what is known at the visit", got, do)
 
 
-def _eligible(
-    table: Table, code: np.ndarray, time: np.ndarray, rule: IndexRule, arm: np.ndarray
-) -> tuple[Rows, tuple[FlowStep, ...]]:
-    passed = np.abs(time) < 1e-9 if rule.time_zero == "origin" else np.ones(len(table), dtype=bool)
+def _eligible(table: Table, code: np.ndarray, rule: IndexRule, arm: np.ndarray) -> tuple[Rows, tuple[FlowStep, ...]]:
+    passed = np.ones(len(table), dtype=bool)
+    later = f" (known only later: {rule.future})" if rule.future else ""
     flow: list[FlowStep] = []
     before = _counts(code, arm)
     for number, (words, text) in enumerate(rule.eligible.items(), 2):
         passed = passed & Condition.parse(text).holds(table)
         after = _counts(code[passed], arm[passed])
-        flow.extend(count_step(f"{number} eligible: {words}", f"no visit with {text}", before, after))
+        flow.extend(count_step(f"{number} eligible: {words}", f"no visit with {text}{later}", before, after))
         before = after
         if not passed.any():
             do = "Loosen the rule, or correct it."
             raise CohortError(f"{table.name}: index date", f"visits with {text}", "none after the rules before it", do)
-    if not passed.any():
-        raise CohortError(f"{table.name}: index date", "a visit at the origin", "none", "Choose another time zero.")
     return passed, tuple(flow)
+
+
+def _last_step(
+    step: str, code: np.ndarray, arm: np.ndarray, passed: Rows, subject: np.ndarray, aligned: Aligned
+) -> list[FlowStep]:
+    """Those without such a visit, and of the others, or of their clones, the visits from time zero on."""
+    lines: list[FlowStep] = []
+    lost = passed & ~np.isin(code, subject)
+    out, visits_out = _counts(code[lost], arm[lost])
+    started = aligned.time >= 0
+    # One row may stand in several clones, so the arm is taken from the row each clone starts at.
+    first = np.zeros(int(code.max()) + 1, dtype=np.int64)
+    first[code[::-1]] = np.arange(len(code))[::-1]
+    kept, visits = _counts(aligned.code[started], arm[first[subject]][aligned.code[started]])
+    for name in sorted({*out.index, *kept.index}):
+        if name in out.index:
+            patients, n = int(out[name]), int(visits_out[name])
+            lines.append(FlowStep(step=step, reason="no such visit", arm=str(name), patients=patients, visits=n))
+        if name in kept.index:
+            lines.append(
+                FlowStep(step=step, reason="", arm=str(name), patients=int(kept[name]), visits=int(visits[name]))
+            )
+    return lines
 
 
 def _time_zero(
     table: Table, code: np.ndarray, time: np.ndarray, passed: Rows, rule: IndexRule, key: Key | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Subject and row of each time zero; rows are in time order within a subject."""
-    rows = np.flatnonzero(passed)
+    rows = np.flatnonzero(passed & (np.abs(time) < 1e-9) if rule.time_zero == "origin" else passed)
     rows = rows[np.lexsort((time[rows], code[rows]))]
     subject, first, count = np.unique(code[rows], return_index=True, return_counts=True)
     if rule.time_zero == "all":
@@ -215,7 +237,8 @@ def _realigned(
 def _refuse_immortal_time(
     table: Table, roles: Roles, column: str, time: np.ndarray, row: np.ndarray, aligned: Aligned
 ) -> None:
-    assert roles.time is not None
+    if roles.time is None:
+        raise CohortError("index date: start", "a time role, in whose unit the start counts", "none")
     table.require((column,))
     start = (table.number(column) - roles.time.origin) / PER_YEAR[roles.time.unit]
     gap = start[row] - time[row]

@@ -1,5 +1,6 @@
 """One outcome, from the cells of a table to the scale of the model: numbers, censored values, structural values."""
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +20,8 @@ CENSORINGS = ("", "below", "above", "interval")
 """What a value of a visit may say: measured; the truth is below it, above it, or between it and `_until`."""
 
 Values = Float[np.ndarray, " row"]
+
+SIGN = re.compile(r"^[<>]=?\s*")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +49,7 @@ def measure(table: Table, name: str, role: OutcomeRole, subject: Int[np.ndarray,
     if role.levels:
         values, censored, until = _levels(table, role), None, None
     else:
-        values, censored, until = _numbers(table, role)
+        values, censored, until = _numbers(table, role, np.asarray(reasons != "", dtype=bool))
         checks.check_kind(table, role, values)
     forward = TRANSFORMS[role.transform].forward
     columns: dict[str, object] = {name: forward(values)}
@@ -71,15 +74,17 @@ def _structural(
     for rule in role.structural:
         where = Condition.parse(rule.when).holds(table)
         filled = where & ~table.empty(role.column)
-        other = filled & (table.number(role.column) != rule.value)
+        cells = table.columns[role.column]
+        same = cells.text() == rule.text if role.levels else cells.numbers() == rule.value
+        other = filled & ~np.asarray(same, dtype=bool)
         do = "Correct the value, or the rule: a structural value is one that cannot be anything else."
-        table.refuse(role.column, other, f"{rule.value:g} or an empty cell where {rule.when}", do=do)
-        table = replace_cells(table, role.column, where, f"{rule.value:.17g}")
+        table.refuse(role.column, other, f"{rule.text} or an empty cell where {rule.when}", do=do)
+        table = replace_cells(table, role.column, where, rule.text)
         reasons[where] = rule.reason
         lines.append(
             LedgerLine(
                 kind="structural zero",
-                rule=f"{rule.when}: {name} is {rule.value:g}",
+                rule=f"{rule.when}: {name} is {rule.text}",
                 column=role.column,
                 reason=rule.reason,
                 rows=touched(table, where, role.column),
@@ -97,15 +102,17 @@ def _levels(table: Table, role: OutcomeRole) -> Values:
     return np.array([place.get(text, np.nan) for text in texts], dtype=np.float64)[codes]
 
 
-def _numbers(table: Table, role: OutcomeRole) -> tuple[Values, Int[np.ndarray, " row"] | None, Values | None]:
-    """Values, the position in `CENSORINGS` of each row, and the upper ends of intervals."""
+def _numbers(
+    table: Table, role: OutcomeRole, exact: Bool[np.ndarray, " row"]
+) -> tuple[Values, Int[np.ndarray, " row"] | None, Values | None]:
+    """Values, the position in `CENSORINGS` of each row, and the upper ends of intervals; `exact` rows have no limit."""
     if role.limits is None:
         values = table.number(role.column)
         checks.check_bounds(table, role, values)
         return values, None, None
     values, censored = _signed(table, role) if role.limits.signs else (table.number(role.column).copy(), None)
     censored = np.zeros(len(table), dtype=np.int64) if censored is None else censored
-    _apply_limits(table, role, role.limits, values, censored)
+    _apply_limits(table, role, role.limits, values, censored, exact)
     until = None
     if role.limits.until is not None:
         until = _intervals(table, role, role.limits.until, values, censored)
@@ -117,25 +124,36 @@ def _signed(table: Table, role: OutcomeRole) -> tuple[Values, Int[np.ndarray, " 
     """Numbers that may have a sign before them: `<0.3` is censored below 0.3."""
     codes, texts = table.codes(role.column)
     signs = np.array([1 if t.startswith("<") else 2 if t.startswith(">") else 0 for t in texts], dtype=np.int64)
-    bare = [t.lstrip("<>=").strip() for t in texts]
-    wrong = np.array([bool(t) and not NUMBER.fullmatch(b) for t, b in zip(texts, bare, strict=True)], dtype=bool)
-    table.refuse(role.column, wrong[codes], "numbers, or numbers after < or >")
+    bare = [SIGN.sub("", t) for t in texts]
     numbers = np.array([float(b) if NUMBER.fullmatch(b) else np.nan for b in bare], dtype=np.float64)
+    wrong = np.array([bool(t) for t in texts], dtype=bool) & ~np.isfinite(numbers)
+    table.refuse(role.column, wrong[codes], "finite numbers, or finite numbers after < or >")
     return numbers[codes], signs[codes]
 
 
-def _apply_limits(table: Table, role: OutcomeRole, limits: Limits, values: Values, censored: np.ndarray) -> None:
-    """Set censored values to their limit, in place."""
+def _apply_limits(
+    table: Table, role: OutcomeRole, limits: Limits, values: Values, censored: np.ndarray, exact: np.ndarray
+) -> None:
+    """Set censored values to their limit, in place; a value with a sign has its own."""
     flags = _flags(table, limits) if limits.flag is not None else None
+    signed = censored.copy()
+    if flags is not None and limits.flag is not None:
+        table.refuse(
+            limits.flag, (signed > 0) & (flags > 0) & (flags != signed), f"what {role.column} says by its sign"
+        )
     for code, side, limit in ((1, "below", limits.below), (2, "above", limits.above)):
         at = table.number(limit) if isinstance(limit, str) else limit
         if flags is not None:
-            here = (flags == code) & (~np.isnan(values) if at is None else True)
+            here = flags == code
+            if at is None:
+                bare = here & np.isnan(values) & ~exact
+                table.refuse(role.column, bare, f"the limit of each value flagged {side}", "an empty cell")
         elif at is not None:
             with np.errstate(invalid="ignore"):
                 here = values < at if side == "below" else values > at
         else:
             continue
+        here = here & ~exact & (signed == 0)
         if at is not None:
             bound = np.broadcast_to(np.asarray(at, dtype=np.float64), values.shape)
             column = limit if isinstance(limit, str) else role.column

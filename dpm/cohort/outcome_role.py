@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from dpm.cohort.column import as_text
 from dpm.cohort.role import ColumnName, Role
 from dpm.cohort.transforms import TransformName
 
@@ -43,7 +44,12 @@ class Limits(Role):
     @property
     def columns(self) -> dict[str, str]:
         """The columns it reads, by key."""
-        keys = ("below", "above", "flag", "until")
+        return self.bounds | ({"flag": self.flag} if self.flag is not None else {})
+
+    @property
+    def bounds(self) -> dict[str, str]:
+        """The columns that hold limits, in the unit of the outcome, by key."""
+        keys = ("below", "above", "until")
         return {key: str(value) for key in keys if isinstance(value := getattr(self, key), str)}
 
 
@@ -52,13 +58,18 @@ class StructuralZero(Role):
 
     Attributes:
         when: the rows it concerns, as a `Condition`; none of them may hold another value.
-        value: in the unit of the outcome.
+        value: in the unit of the outcome, or one of its levels. It is known exactly, so that no limit censors it.
         reason: its code, kept beside the value.
     """
 
     when: ColumnName
-    value: float = 0.0
+    value: float | str = 0.0
     reason: ColumnName
+
+    @property
+    def text(self) -> str:
+        """The value as a cell."""
+        return self.value if isinstance(self.value, str) else as_text(self.value)
 
 
 OutcomeKind = Literal["continuous", "bounded", "integer", "ordinal", "binary", "count", "state"]
@@ -111,4 +122,13 @@ class OutcomeRole(Role):
             raise ValueError(f'lower and upper for kind = "{self.kind}"')
         if self.kind not in ("continuous", "bounded") and (self.transform != "identity" or self.limits):
             raise ValueError(f'no transform and no limits for kind = "{self.kind}"')
+        for rule in self.structural:
+            if self.levels and rule.text not in self.levels:
+                raise ValueError(f"structural values among the levels, not {rule.text!r}")
+            if not self.levels and (isinstance(rule.value, str) or not isfinite(rule.value)):
+                raise ValueError(f"a finite number as structural value, not {rule.value!r}")
         return self
+
+    def structural_value(self, rule: StructuralZero) -> float:
+        """What a structural value is inside dpm, before the transform: a level by its place."""
+        return float(self.levels.index(rule.text)) if self.levels else float(rule.value)

@@ -23,7 +23,7 @@ from dpm.cohort.table import Table
 from dpm.cohort.transforms import TRANSFORMS
 from dpm.cohort.units import convert
 from dpm.errors import CohortError
-from dpm.types import Float, Int, Key
+from dpm.types import Bool, Float, Int, Key
 
 
 def read_cohort(
@@ -60,7 +60,7 @@ def read_cohort(
     """
     roles = parse_roles(roles)
     tables = source if isinstance(source, Tables) else assemble(source, roles, subjects=subjects, events=events)
-    tables, ledger = _prepared(tables, roles, _rules(rules), units)
+    tables, ledger = _prepared(tables, roles, _rules(rules), units, strict=tables is not source)
     aligned = _aligned(tables.visits, roles, index, key)
     if tables.events is not None:
         _refuse_clones(index)
@@ -86,9 +86,9 @@ def _refuse_clones(index: IndexRule | None) -> None:
 
 
 def _prepared(
-    tables: Tables, roles: Roles, rules: tuple[CleaningRule, ...], units: Mapping[str, str] | None
+    tables: Tables, roles: Roles, rules: tuple[CleaningRule, ...], units: Mapping[str, str] | None, *, strict: bool
 ) -> tuple[Tables, tuple[LedgerLine, ...]]:
-    """Cleaned, complete, and in the declared units."""
+    """Cleaned, complete, and in the declared units; `strict`: no events of a subject without visits."""
     ledger: tuple[LedgerLine, ...] = tables.ledger
     visits, lines = clean(tables.visits, [rule for rule in rules if rule.table != "events"], roles.subject)
     ledger += lines
@@ -97,16 +97,20 @@ def _prepared(
     if events is not None:
         events, lines = clean(events, about_events, roles.subject)
         ledger += lines
+        if strict:
+            checks.check_known(events, (tables.visits, visits), roles)
     elif about_events:
         raise CohortError("rules", "a table of events", "none", 'Leave table = "events" out.')
     elsewhere = {column for _, column, _ in roles.event_uses()} if events is not None else set()
     visits.require(tuple(column for column in roles.columns if column not in elsewhere))
     checks.check_present(visits, roles.subject, "a subject in every row", "Fill it in or drop the row.")
-    uses = tuple(roles.units)
-    visits, lines = convert(visits, uses, visits.units if units is None else units, roles.subject)
+    uses = tuple(use for use in roles.units if use[1] not in elsewhere)
+    own = roles.own_units(visits.units if units is None else units)
+    visits, lines = convert(visits, uses, own, roles.subject)
     ledger += lines
     if events is not None:
         events.require((roles.subject, *elsewhere))
+        uses = tuple(use for use in roles.units if use[1] in elsewhere)
         events, lines = convert(events, uses, events.units if units is None else units, roles.subject)
         ledger += lines
     return replace(tables, visits=visits, events=events), ledger
@@ -141,9 +145,9 @@ def _cohort(
     ledger += lines
     if index is not None and index.time_zero == "all":
         subjects.insert(0, "person", pd.Series(aligned.person.to_numpy(), dtype="str"))
-    events = _events(tables, roles, aligned)
+    events, lines = _events(tables, roles, aligned)
     visits, dropped = checks.visits_after_the_end(table, roles, visits, events, code)
-    ledger += dropped
+    ledger += (*lines, *dropped)
     started = visits["time"] >= 0
     cohort = Cohort(
         subjects=subjects.set_index(aligned.ids),
@@ -216,7 +220,7 @@ def _carried(
     gone = empty[aligned.baseline]
     if not carry or not gone.any():
         return aligned.baseline
-    near = ~empty & (aligned.time <= 0) & (aligned.time >= -carry)
+    near = ~empty & (aligned.time <= 0) & (aligned.time >= -carry - 1e-9)
     last = np.full(len(aligned.ids), -1, dtype=np.int64)
     order = np.flatnonzero(near)[np.argsort(aligned.time[near], kind="stable")]
     last[aligned.code[order]] = order
@@ -252,25 +256,37 @@ def _covariate(
     return TRANSFORMS[role.transform].forward(values[rows])
 
 
-def _events(tables: Tables, roles: Roles, aligned: Aligned) -> pd.DataFrame:
+def _events(tables: Tables, roles: Roles, aligned: Aligned) -> tuple[pd.DataFrame, tuple[LedgerLine, ...]]:
+    ledger: tuple[LedgerLine, ...] = ()
     if not roles.events:
-        return nothing_followed()
+        return nothing_followed(), ledger
     if tables.events is None:
         table = aligned.table
         who = Who(ids=aligned.ids, code=aligned.code, first=aligned.baseline, shift=aligned.shift)
     else:
         table = tables.events
         place = aligned.ids.get_indexer(pd.Index(table.text(roles.subject), dtype="str"))
+        if (place < 0).any():
+            ledger = (_without_visits(table, place < 0, roles.subject),)
         table, place = table.keep(place >= 0), place[place >= 0]
         who = Who(ids=aligned.ids, code=place, first=None, shift=aligned.shift)
     parts = [_process(table, name, roles, who) for name in roles.events]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True), ledger
+
+
+def _without_visits(table: Table, gone: Bool[np.ndarray, " row"], subject: str) -> LedgerLine:
+    n = len(np.unique(table.codes(subject)[0][gone]))
+    rule = "events of subjects that have no visits, or were left out"
+    return LedgerLine(kind="exclude rows", rule=rule, rows=touched(table, gone), subjects=n)
 
 
 def _process(table: Table, name: str, roles: Roles, who: Who) -> pd.DataFrame:
     """One process; in a table of events it may be some of the rows."""
     where = roles.events[name].where
-    if where is not None and who.first is None:
+    if where is not None and who.first is not None:
+        do = "Leave where out, or pass the table with a row per event as events."
+        raise CohortError(f"roles: events.{name}.where", "a table of events", "events beside each visit", do)
+    if where is not None:
         mine = Condition.parse(where).holds(table)
         if not mine.any():
             raise CohortError(f"{table.name}: events.{name}", f"rows with {where}", f"none of {len(table):,}")

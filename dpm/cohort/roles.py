@@ -1,6 +1,6 @@
 """Roles: which column of a table is what, in which unit, on which scale."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -153,12 +153,20 @@ class Roles(Role):
             yield "time", self.time.column, self.time.unit
         for name, outcome in self.outcomes.items():
             yield f"outcomes.{name}", outcome.column, outcome.unit
+            for key, column in (outcome.limits.bounds if outcome.limits else {}).items():
+                yield f"outcomes.{name}.limits.{key}", column, outcome.unit
         for name, covariate in self.covariates.items():
             if covariate.unit:
                 yield f"covariates.{name}", covariate.column, covariate.unit
         for name, event in self.events.items():
             for column in event.times.values():
                 yield f"events.{name}", column, event.unit
+
+    def own_units(self, units: Mapping[str, str]) -> dict[str, str]:
+        """Units of columns, the limits of an outcome being in the unit of its values where nothing else is said."""
+        limited = [outcome for outcome in self.outcomes.values() if outcome.limits]
+        like = {column: role.column for role in limited if role.limits for column in role.limits.bounds.values()}
+        return {**{column: units[value] for column, value in like.items() if value in units}, **units}
 
     def uses(self) -> Iterator[tuple[str, str, bool]]:
         """Role, column, and whether that role wants the column for itself."""

@@ -65,17 +65,18 @@ def assemble(
         CohortError: a file cannot be read, or the files do not fit together.
     """
     ledger: tuple[LedgerLine, ...] = ()
+    joined = with_dictionary(read_table(subjects)) if subjects is not None else None
     if isinstance(source, Mapping):
-        visits, ledger = _stacked(source, roles)
+        elsewhere = set(joined.columns) if joined is not None else set()
+        elsewhere |= {column for _, column, _ in roles.event_uses()} if events is not None else set()
+        visits, ledger = _stacked(source, roles, elsewhere - {roles.subject})
     else:
         visits = with_dictionary(read_table(source))
-    if subjects is not None:
-        visits = join_subjects(visits, with_dictionary(read_table(subjects)), roles)
+    if joined is not None:
+        visits = join_subjects(visits, joined, roles)
     followed = with_dictionary(read_table(events)) if events is not None else None
     if followed is not None and not roles.events:
         raise CohortError(f"{followed.name}: events", "roles for the events of this table", "none", "Declare [events].")
-    if followed is not None:
-        _refuse_strangers(followed, visits, roles)
     return Tables(visits=visits, events=followed, ledger=ledger)
 
 
@@ -118,7 +119,9 @@ def join_subjects(visits: Table, subjects: Table, roles: Roles) -> Table:
     return replace(together, sources=(*visits.sources, *subjects.sources), units=units)
 
 
-def _stacked(source: Mapping[str, Readable | SourceFile], roles: Roles) -> tuple[Table, tuple[LedgerLine, ...]]:
+def _stacked(
+    source: Mapping[str, Readable | SourceFile], roles: Roles, elsewhere: set[str]
+) -> tuple[Table, tuple[LedgerLine, ...]]:
     if roles.study is None:
         do = 'Declare study = "study" in the roles; the column is made from the names of the sources.'
         raise CohortError("roles: study", "a column for the name of each source", "none", do)
@@ -126,7 +129,7 @@ def _stacked(source: Mapping[str, Readable | SourceFile], roles: Roles) -> tuple
         raise CohortError("sources", "at least one source", "none")
     parts: dict[str, Table] = {}
     ledger: tuple[LedgerLine, ...] = ()
-    needed = [column for column in roles.columns if column != roles.study]
+    needed = [column for column in roles.columns if column != roles.study and column not in elsewhere]
     for name, spec in source.items():
         spec = spec if isinstance(spec, SourceFile) else SourceFile(file=spec)
         table = with_dictionary(read_table(spec.file)).rename(spec.rename)
@@ -134,7 +137,8 @@ def _stacked(source: Mapping[str, Readable | SourceFile], roles: Roles) -> tuple
         absent = {column: empty_column(len(table)) for column in spec.absent}
         table = table.with_columns(absent)
         table.require(tuple(needed))
-        table, lines = convert(table, tuple(roles.units), {**table.units, **spec.units}, roles.subject)
+        own = roles.own_units({**table.units, **spec.units})
+        table, lines = convert(table, tuple(roles.units), own, roles.subject)
         ledger += lines
         parts[name] = _own_subjects(table, name, roles.subject)
     columns = list(
@@ -160,10 +164,3 @@ def _own_subjects(table: Table, name: str, subject: str) -> Table:
     named = np.empty(len(levels), dtype=object)
     named[:] = [f"{name}/{level}" if level else "" for level in levels]
     return table.with_columns({subject: TextColumn(codes, named)}, table.origins.get(subject))
-
-
-def _refuse_strangers(events: Table, visits: Table, roles: Roles) -> None:
-    events.require((roles.subject,))
-    known = np.isin(events.text(roles.subject).astype(str), visits.text(roles.subject).astype(str))
-    do = "Drop their rows, or add their visits."
-    events.refuse(roles.subject, ~known, f"subjects of {visits.name}", do=do)

@@ -31,7 +31,14 @@ def convert(table: Table, uses: Uses, units: Mapping[str, str], subject: str) ->
         CohortError: the two units measure different things, or one of them is not known.
     """
     lines = []
+    done: dict[str, tuple[str, str]] = {}
     for role, column, declared in uses:
+        first, unit = done.setdefault(column, (role, declared))
+        if unit != declared:
+            got = f"{unit!r} in {first} and {declared!r} in {role}"
+            raise CohortError(f"{table.name}: {column}", "one unit for a column", got, "Declare the same in both.")
+        if first != role:
+            continue
         own = units.get(column, "")
         if not own or own == declared or column not in table.columns:
             continue
