@@ -33,7 +33,7 @@ def read_cohort(
     subjects: Readable | None = None,
     events: Readable | None = None,
     units: Mapping[str, str] | None = None,
-    rules: Sequence[CleaningRule | dict[str, object]] = (),
+    rules: Sequence[CleaningRule | Mapping[str, object]] = (),
     index: IndexRule | None = None,
     key: Key | None = None,
 ) -> Cohort:
@@ -67,7 +67,7 @@ def read_cohort(
     return _cohort(tables, roles, aligned, ledger, index)
 
 
-def _rules(rules: Sequence[CleaningRule | dict[str, object]]) -> tuple[CleaningRule, ...]:
+def _rules(rules: Sequence[CleaningRule | Mapping[str, object]]) -> tuple[CleaningRule, ...]:
     try:
         return tuple(rule if isinstance(rule, CleaningRule) else CleaningRule.model_validate(rule) for rule in rules)
     except ValidationError as error:

@@ -1,5 +1,6 @@
 """Declared rules: what a condition says of a row, what a rule does with it, and what the ledger says was done."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,9 @@ def test_a_condition_on_what_is_not_there_is_refused() -> None:
         Condition.parse("site > 3").holds(table)
 
 
-def read(folder: Path, rules: list[dict[str, object]], roles: dict[str, Any] = ROLES, **more: Any) -> Cohort:
+def read(folder: Path, rules: Sequence[Mapping[str, object]], roles: dict[str, Any] = ROLES, **more: Any) -> Cohort:
     (folder / "visits.csv").write_text(TABLE)
-    return read_cohort(folder / "visits.csv", roles, rules=rules, **more)  # type: ignore[arg-type]
+    return read_cohort(folder / "visits.csv", roles, rules=rules, **more)
 
 
 def test_rows_are_dropped(tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_a_rule_about_the_table_of_events(tmp_path: Path) -> None:
     with pytest.raises(CohortError, match=r"events.csv: id: expected subjects of .*, got 'Z' in row 5 \(1 of 4 rows\)"):
         read(tmp_path, [], roles, events=tmp_path / "events.csv")
     rules = [CleaningRule(when="id == Z", do="drop rows", table="events", reason="screening failure")]
-    cohort = read(tmp_path, rules, roles, events=tmp_path / "events.csv")  # type: ignore[arg-type]
+    cohort = read(tmp_path, rules, roles, events=tmp_path / "events.csv")
     assert cohort.events["subject"].tolist() == ["A", "B", "C"]
     assert [(line.kind, line.rows, line.subjects) for line in cohort.ledger] == [
         ("exclude rows", (("events.csv", 5),), 1)
