@@ -60,7 +60,12 @@ def test_texts_of_the_table_have_names() -> None:
 
 def test_several_processes_side_by_side() -> None:
     fall = {"time": "fell", "end": "seen", "unit": "years", "types": ["fall"]}
-    columns = {"what": WHAT, "when": WHEN, "fell": {"A": 0.5}, "seen": {"A": 2.0, "B": 2.5, "C": 1.0}}
+    columns: dict[str, dict[str, Any]] = {
+        "what": WHAT,
+        "when": WHEN,
+        "fell": {"A": 0.5},
+        "seen": {"A": 2.0, "B": 2.5, "C": 1.0},
+    }
     frame = VISITS.assign(**{name: VISITS["id"].map(cells) for name, cells in columns.items()})
     cohort = read_cohort(frame, roles(end=END, fall=fall))
     assert rows(cohort, "process", "subject", "event", "time")[3:] == [
