@@ -1,6 +1,7 @@
 """Units: one unit for a quantity throughout a cohort, by conversion that is written down, or a refusal."""
 
 import functools
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 Uses = tuple[tuple[str, str, str], ...]
 """Role, column and unit declared in the roles."""
+
+RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+POWER = re.compile(r"(?<![\w.])10(?:([⁰¹²³⁴⁵⁶⁷⁸⁹]+)|(?:\^|\*\*?)(\d+))")
+LEADING = re.compile(r"(\d+\.?\d*(?:[eE][+-]?\d+)?)\s*[*·×]?\s*(|/.+|[^\d*/].*)")
 
 
 def convert(table: Table, uses: Uses, units: Mapping[str, str], subject: str) -> tuple[Table, tuple[LedgerLine, ...]]:
@@ -71,7 +76,8 @@ def _change(name: str, role: str, column: str, own: str, declared: str) -> tuple
     got = f"{declared!r} declared in {role}"
     try:
         registry = _registry()
-        zero, one = (registry.Quantity(x, _spelt(own)).to(_spelt(declared)).magnitude for x in (0.0, 1.0))
+        (each, unit), (whole, wanted) = _spelt(own), _spelt(declared)
+        zero, one = (registry.Quantity(x * each, unit).to(wanted).magnitude / whole for x in (0.0, 1.0))
     except Exception as error:  # pint raises errors of a dozen unrelated kinds for a text it cannot read
         do = f"Declare {own!r}, or convert the column and its dictionary first ({_reason(error)})."
         expected = f"the unit {own!r} that its data dictionary gives, or one it can be converted to"
@@ -83,12 +89,14 @@ def _reason(error: Exception) -> str:
     return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
 
 
-def _spelt(unit: str) -> str:
-    """A unit as pint writes it: `10³/µL` is `1000/uL`, cells and copies are counts."""
-    powers = {"10³": "1000", "10^3": "1000", "10⁶": "1000000", "10^6": "1000000", "10⁹": "1e9", "10^9": "1e9"}
-    for written, number in powers.items():
-        unit = unit.replace(written, number)
-    return unit.replace("µ", "u").replace("μ", "u").replace("²", "**2").replace("³", "**3").replace("%", "percent")
+def _spelt(unit: str) -> tuple[float, str]:
+    """A unit as pint writes it, and the number before it, which pint does not take: `10³/µL` is 1000 times `1/uL`."""
+    unit = POWER.sub(lambda found: f"1e{(found[1] or found[2]).translate(RAISED)}", unit.strip())
+    unit = unit.replace("µ", "u").replace("μ", "u").replace("²", "**2").replace("³", "**3").replace("%", "percent")
+    found = LEADING.fullmatch(unit)
+    if not found:
+        return 1.0, unit
+    return float(found[1]), f"1{found[2]}" if found[2].startswith("/") else found[2]
 
 
 @functools.cache

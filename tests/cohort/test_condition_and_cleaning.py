@@ -1,6 +1,6 @@
 """Declared rules: what a condition says of a row, what a rule does with it, and what the ledger says was done."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ B,0,2,north,censored,800
 B,100,3,south,censored,800
 C,0,4,south,death,700
 """
+Rule = CleaningRule | dict[str, object]
 ROLES: dict[str, Any] = {
     "subject": "id",
     "time": {"column": "day", "unit": "days"},
@@ -95,7 +96,7 @@ def test_a_condition_on_what_is_not_there_is_refused() -> None:
         Condition.parse("site > 3").holds(table)
 
 
-def read(folder: Path, rules: Sequence[Mapping[str, object]], roles: dict[str, Any] = ROLES, **more: Any) -> Cohort:
+def read(folder: Path, rules: Sequence[Rule], roles: dict[str, Any] = ROLES, **more: Any) -> Cohort:
     (folder / "visits.csv").write_text(TABLE)
     return read_cohort(folder / "visits.csv", roles, rules=rules, **more)
 
@@ -117,7 +118,7 @@ def test_subjects_are_dropped_with_all_their_rows(tmp_path: Path) -> None:
 
 
 def test_cells_are_set(tmp_path: Path) -> None:
-    rules: list[dict[str, object]] = [
+    rules: list[Rule] = [
         {"when": "marker == 50", "do": "set", "column": "marker", "value": 5.0, "reason": "decimal point"},
         {"when": "marker == 3", "do": "set", "column": "marker", "value": "", "reason": "illegible"},
     ]
@@ -131,8 +132,8 @@ def test_cells_are_set(tmp_path: Path) -> None:
 
 
 def test_rules_apply_in_their_order(tmp_path: Path) -> None:
-    mend = {"when": "marker == 50", "do": "set", "column": "marker", "value": 5, "reason": "decimal point"}
-    drop = {"when": "marker > 10", "do": "drop rows", "reason": "impossible"}
+    mend: Rule = {"when": "marker == 50", "do": "set", "column": "marker", "value": 5, "reason": "decimal point"}
+    drop: Rule = {"when": "marker > 10", "do": "drop rows", "reason": "impossible"}
     assert read(tmp_path, [drop]).n_visits == 4
     with pytest.raises(CohortError, match=r"rule 'marker > 10': expected rows that it concerns, got none of 5"):
         read(tmp_path, [mend, drop])
@@ -189,7 +190,7 @@ def test_a_rule_about_the_table_of_events(tmp_path: Path) -> None:
 def test_the_events_of_a_subject_left_out_are_in_the_ledger(tmp_path: Path) -> None:
     (tmp_path / "events.csv").write_text("id,what,when\nA,death,900\nB,censored,800\nC,death,700\n")
     events = {"end": {"column": "what", "time": "when", "unit": "days", "types": ["death"]}}
-    rules: list[dict[str, object]] = [{"when": "id == B", "do": "drop subjects", "reason": "withdrew consent"}]
+    rules: list[Rule] = [{"when": "id == B", "do": "drop subjects", "reason": "withdrew consent"}]
     cohort = read(tmp_path, rules, {**ROLES, "events": events}, events=tmp_path / "events.csv")
     assert cohort.events["subject"].tolist() == ["A", "C"]
     assert [line.rows for line in cohort.ledger] == [
