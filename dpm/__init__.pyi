@@ -60,5 +60,6 @@ from .posterior.fit import fit as fit
 from .posterior.posterior import Posterior as Posterior
 from .virtual.arm import VirtualArm as VirtualArm
 from .virtual.arm import synthetic_arm as synthetic_arm
+from .virtual.simulate import simulate_cohort as simulate_cohort
 
 __version__: str

@@ -58,7 +58,8 @@ def held_out_coverage(
         see `coverage_table`.
 
     Raises:
-        CheckError: fewer patients than folds have a follow-up visit, or a held-out patient cannot be predicted.
+        CheckError: fewer patients than folds have a follow-up visit, a value to predict is censored, or a held-out
+            patient cannot be predicted.
         InferenceError: the model cannot be fitted without one of the folds.
     """
     fold_key, fit_key = jax.random.split(key)
@@ -78,12 +79,28 @@ def held_out_coverage(
 
 
 def nearest_follow_up(cohort: Cohort, outcome: str, at: float) -> pd.DataFrame:
-    """Per subject with one, `time` and `value` of the measured visit after baseline nearest to `at`."""
+    """Per subject with one, `time` and `value` of the measured visit after baseline nearest to `at`.
+
+    Raises:
+        CheckError: the value of such a visit is censored.
+    """
     visits = cohort.visits[cohort.visits["time"].gt(0) & cohort.visits[outcome].notna()]
+    visits = visits.assign(beyond=cohort.beyond_limits(outcome))
     ordered = visits.assign(gap=(visits["time"] - at).abs()).sort_values(["gap", "time"], kind="stable")
     first = ordered.drop_duplicates("subject").set_index("subject")
+    _refuse_censored(first, outcome)
     kept = cohort.subjects.index[cohort.subjects.index.isin(first.index)]
     return first.loc[kept, ["time", outcome]].rename(columns={outcome: "value"})
+
+
+def _refuse_censored(chosen: pd.DataFrame, outcome: str) -> None:
+    beyond = chosen["beyond"]
+    if beyond.any():
+        got = f"a limit in its place for {int(beyond.sum()):,} of {len(beyond):,} patients (first: {beyond.idxmax()})"
+        do = (
+            "Ask for another time, or exclude these patients: whether an interval covers a censored value is not known."
+        )
+        raise CheckError(f"holdout: {outcome}", "a measured value at the visit to predict", got, do)
 
 
 class _FoldFitter:

@@ -127,6 +127,13 @@ class Cohort:
             raise CohortError("terminal_visits", "a cohort with a terminal process", "none", do)
         return rule.terminal(self.visits, self.ends, CENSORED)
 
+    def beyond_limits(self, outcome: str) -> pd.Series:
+        """Which rows of `visits` hold a limit in place of a measured value, on the index of `visits`."""
+        column = f"{outcome}_censored"
+        if column not in self.visits:
+            return pd.Series(False, index=self.visits.index)
+        return self.visits[column].isin(("below", "above", "interval"))
+
     def drop_visits(self, mask: pd.Series, reason: str) -> "Cohort":
         """All visits but those where `mask` is true; `reason` goes into the attrition table.
 

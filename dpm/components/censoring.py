@@ -22,7 +22,7 @@ class Censored(dist.Distribution):
 
     Args:
         noise: whose distribution is censored.
-        mean: expected course.
+        course: expected course.
         values: of the noise's scalars.
         code: as `Records.censored`.
         until: upper ends of intervals; None where there is none.
@@ -30,22 +30,23 @@ class Censored(dist.Distribution):
 
     support = constraints.real
     arg_constraints: ClassVar[dict[str, Any]] = {}
-    pytree_data_fields = ("mean", "values", "code", "until")
+    pytree_data_fields = ("course", "values", "code", "until")
     pytree_aux_fields = ("noise",)
 
     def __init__(
-        self, noise: Noise, mean: PerVisit, values: dict[str, Array], code: Array, until: PerVisit | None
+        self, noise: Noise, course: PerVisit, values: dict[str, Array], code: Array, until: PerVisit | None
     ) -> None:
-        self.noise, self.mean, self.values, self.code, self.until = noise, mean, values, code, until
-        dist.Distribution.__init__(self, batch_shape=mean.shape, validate_args=False)
+        # Not `mean`: that name is a property of every distribution.
+        self.noise, self.course, self.values, self.code, self.until = noise, course, values, code, until
+        dist.Distribution.__init__(self, batch_shape=course.shape, validate_args=False)
 
     def sample(self, key: Key | None, sample_shape: tuple[int, ...] = ()) -> Array:
-        return self.noise.distribution(self.mean, **self.values).sample(key, sample_shape)
+        return self.noise.distribution(self.course, **self.values).sample(key, sample_shape)
 
     def log_prob(self, value: Array) -> Array:
-        below = self.noise.log_cdf(value, self.mean, **self.values)
-        above = self.noise.log_sf(value, self.mean, **self.values)
-        exact = self.noise.distribution(self.mean, **self.values).log_prob(value)
+        below = self.noise.log_cdf(value, self.course, **self.values)
+        above = self.noise.log_sf(value, self.course, **self.values)
+        exact = self.noise.distribution(self.course, **self.values).log_prob(value)
         scored = jnp.where(self.code == 1, below, jnp.where(self.code == 2, above, exact))
         if self.until is None:
             return scored
@@ -55,7 +56,7 @@ class Censored(dist.Distribution):
 
     def _log_between(self, lower: Array, upper: Array, below: Array, above: Array) -> Array:
         """From the nearer tail: the difference of two numbers close to 1 would lose every digit."""
-        in_upper_tail = lower > self.mean
-        larger = jnp.where(in_upper_tail, above, self.noise.log_cdf(upper, self.mean, **self.values))
-        smaller = jnp.where(in_upper_tail, self.noise.log_sf(upper, self.mean, **self.values), below)
+        in_upper_tail = lower > self.course
+        larger = jnp.where(in_upper_tail, above, self.noise.log_cdf(upper, self.course, **self.values))
+        smaller = jnp.where(in_upper_tail, self.noise.log_sf(upper, self.course, **self.values), below)
         return larger + jnp.log(-jnp.expm1(jnp.minimum(smaller - larger, -1e-12)))

@@ -59,7 +59,12 @@ class MeanChange:
         return f"Difference in mean change of {_words(self.outcome)} from baseline at {self.at:g} years"
 
     def chosen_visits(self, cohort: Cohort) -> pd.DataFrame:
-        """Per subject, `time` and `value` of the visit that stands for `at`; NaN where there is none."""
+        """Per subject, `time` and `value` of the visit that stands for `at`; NaN where there is none.
+
+        Raises:
+            ControlError: the outcome has censored values.
+        """
+        _refuse_censored(cohort, self.outcome)
         visits = cohort.visits
         eligible = (visits["time"] - self.at).abs() <= self.window
         eligible &= visits["time"].gt(0) & visits[self.outcome].notna()
@@ -166,7 +171,7 @@ def _check_strategies(intercurrent: Mapping[str, str]) -> None:
 
 
 def require_outcome(cohort: Cohort, estimand: "Estimand") -> None:
-    """Refuse a cohort without the estimand's outcome, or with an event that has no strategy.
+    """Refuse a cohort without the estimand's outcome or with censored values of it, or an event without a strategy.
 
     Raises:
         ControlError: see above.
@@ -184,11 +189,11 @@ def require_outcome(cohort: Cohort, estimand: "Estimand") -> None:
 
 
 def _refuse_censored(cohort: Cohort, outcome: str) -> None:
-    column = f"{outcome}_censored"
-    count = int((cohort.visits[column] != "").sum()) if column in cohort.visits else 0
-    if count:
+    beyond = cohort.beyond_limits(outcome)
+    if beyond.any():
         do = "Choose an outcome without values beyond a limit; a limit is not what was measured."
-        raise ControlError("estimand.outcome", "measured values to compare", f"{count:,} censored values", do)
+        got = f"{int(beyond.sum()):,} censored of {int(cohort.visits[outcome].notna().sum()):,} values"
+        raise ControlError(f"estimand.outcome: {outcome}", "measured values to compare", got, do)
 
 
 def unit_of(cohort: Cohort, estimand: Estimand) -> str:

@@ -1,11 +1,17 @@
 """`fit`: a model, a cohort and a method give a posterior."""
 
+from dataclasses import replace
+
 import jax
+import numpy as np
+from jax import numpy as jnp
 
 from dpm.cohort.cohort import Cohort
 from dpm.cohort.encodings import Encodings
+from dpm.cohort.records import Records
 from dpm.errors import ModelError
 from dpm.inference.draws import Method
+from dpm.inference.hierarchy import Hierarchy
 from dpm.posterior.posterior import Posterior
 from dpm.types import Key, Model
 
@@ -21,7 +27,8 @@ def fit(model: Model, cohort: Cohort, *, method: Method, key: Key, keep_subjects
         keep_subjects: store patient-level effects in the posterior too; they are patient data.
 
     Raises:
-        ModelError: a subject contributes no measurement, or the model names what the cohort lacks.
+        ModelError: a subject contributes no measurement, the model names what the cohort lacks, or it takes censored
+            values as measured.
         InferenceError: the method failed; the message says where.
     """
     encodings = Encodings.learn(cohort)
@@ -33,5 +40,28 @@ def fit(model: Model, cohort: Cohort, *, method: Method, key: Key, keep_subjects
         raise ModelError(
             "fit", "at least one measurement of every subject", got, "Exclude these subjects, with a reason."
         )
+    _refuse_limits_as_values(model, cohort, records)
     draws = method.run(model, records, key=key)
     return Posterior.of(model, cohort, encodings, draws, method=repr(method), keep_subjects=keep_subjects)
+
+
+def _refuse_limits_as_values(model: Model, cohort: Cohort, records: Records) -> None:
+    """Refuse a model whose density moves with a censored value but not with the code that says what is known of it."""
+    if not records.censored:
+        return
+    hierarchy = Hierarchy.of(model, records)
+    population = hierarchy.constrain(hierarchy.prior_centre())
+    effects = jnp.zeros((hierarchy.n_effects, records.n_subjects))
+
+    def density(data: Records) -> np.ndarray:
+        return np.asarray(hierarchy.log_subject(population, effects, data))
+
+    as_read = density(records)
+    for name, codes in records.censored.items():
+        measured = replace(records, censored={**records.censored, name: jnp.zeros_like(codes)})
+        moved = replace(records, values={**records.values, name: records.values[name] + 0.5 * (codes > 0)})
+        reads_values = not np.array_equal(as_read, density(moved), equal_nan=True)
+        if reads_values and np.array_equal(as_read, density(measured), equal_nan=True):
+            got = f"a model in which {int((codes > 0).sum()):,} limits count as measured"
+            do = f'Score them by records.censored["{name}"] (dpm.components.censoring.Censored), or leave them out.'
+            raise ModelError(f"fit: {name}", "a model that scores censored values as such", got, do)

@@ -1,1 +1,1 @@
-"""Whom we imagine: virtual patients and arms."""
+"""Whom we imagine: virtual patients and arms, and whole cohorts."""
