@@ -268,7 +268,7 @@ def test_a_ledger_somebody_changed_is_not_continued(study: Path, folder: Path, s
 
 def test_missing_data_file(study: Path, folder: Path, stages: Stages) -> None:
     edit(study, '"patients.csv"', '"patient.csv"')
-    with pytest.raises(StudyError, match=r'study.toml: data.file: expected a CSV file, got no file "patient.csv"'):
+    with pytest.raises(StudyError, match=r'study.toml: data.file: expected a file, got no file "patient.csv"'):
         stages.run(study, folder)
     edit(study, '"patient.csv"', '"data:pbc/pbc.csv"')
     with pytest.raises(StudyError, match=r"study.toml: data.file: expected a shipped table(.|\n)*Did you mean"):
