@@ -158,8 +158,19 @@ def _apply_limits(
             bound = np.broadcast_to(np.asarray(at, dtype=np.float64), values.shape)
             column = limit if isinstance(limit, str) else role.column
             table.refuse(column, here & np.isnan(bound), f"a limit for each value flagged {side}", "an empty cell")
+            _refuse_beyond(table, role, here, values, bound, side)
             values[here] = bound[here]
         censored[here] = code
+
+
+def _refuse_beyond(
+    table: Table, role: OutcomeRole, flagged: Bool[np.ndarray, " row"], values: Values, bound: Values, side: str
+) -> None:
+    """A value flagged below a limit cannot lie above it."""
+    with np.errstate(invalid="ignore"):
+        beyond = values > bound if side == "below" else values < bound
+    do = "Correct the flag, the value or the limit."
+    table.refuse(role.column, flagged & beyond, f"a value flagged {side} on that side of its limit", do=do)
 
 
 def _flags(table: Table, limits: Limits) -> Int[np.ndarray, " row"]:
@@ -176,6 +187,10 @@ def _intervals(table: Table, role: OutcomeRole, column: str, values: Values, cen
     until = table.number(column)
     table.refuse(column, ~np.isnan(until) & np.isnan(values), f"no upper end where {role.column} is empty")
     table.refuse(column, until < values, f"an upper end from {role.column} upwards")
+    table.refuse(
+        column, until > role.upper, f"{role.unit} up to {role.upper:g}", do="Correct the value or widen upper."
+    )
+    checks.check_domain(table, column, role.transform, until)
     between = until > values
     table.refuse(column, between & (censored > 0), "an interval, or a limit, not both for one value")
     censored[between] = 3

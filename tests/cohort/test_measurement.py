@@ -200,3 +200,18 @@ def test_reasons() -> None:
         CohortError, match="a reason only where the value is missing, got 'refused' beside a value in row 2"
     ):
         read([1.0], {"reason": "why"}, why=["refused"])
+
+
+def test_a_flag_and_its_value_contradict_each_other() -> None:
+    limits = {"below": 0.3, "flag": "f", "flags": {"1": "below", "0": "measured"}}
+    with pytest.raises(CohortError, match=r"a value flagged below on that side of its limit, got 3 in row 3 \(1 of 2"):
+        read([0.1, 3.0], {"limits": limits}, f=[1, 1])
+
+
+@pytest.mark.parametrize(
+    ("role", "message"),
+    [({"upper": 2.0}, r"mg/dL up to 2, got 5"), ({"transform": "logit"}, r"shares between 0 and 1 .*, got 5")],
+)
+def test_the_upper_end_of_an_interval_is_a_value_too(role: dict[str, Any], message: str) -> None:
+    with pytest.raises(CohortError, match=message):
+        read([0.5, 0.6], {**role, "limits": {"until": "u"}}, u=[None, 5.0])
