@@ -25,17 +25,17 @@ def fitness_text(fitness: pd.DataFrame) -> tuple[str, str]:
     """Alternative text and caption of the lights of fitness for use."""
     verdicts = [f"{row['rule']} {row['variable']}: {row['light']}" for row in each_row(fitness)]
     caption = "Fitness for use. The limits are conventions: dpm's, or those of the study file."
-    return f"Fitness for use. {'; '.join(verdicts)}.", caption
+    return f"Marks of fitness for use, one per rule and variable. {'; '.join(verdicts)}.", caption
 
 
 def support_text(support: pd.DataFrame) -> tuple[str, str]:
     """Alternative text and caption of the support of the natural history."""
-    shares = [f"{row['variable']}: {percent(row['outside_percentiles'])} outside" for row in each_row(support)]
+    shares = [f"{row['variable']} {percent(row['outside_percentiles'])}" for row in each_row(support)]
     caption = (
         "Where the treated lie in the natural history at baseline: range, 1st to 99th percentile, quartiles and median "
         "of both. Beyond the grey band the untreated course is extrapolated."
     )
-    return f"Support at baseline. {'; '.join(shares)}.", caption
+    return f"Share of the treated outside the natural history's 1st to 99th percentile: {'; '.join(shares)}.", caption
 
 
 def predictive_text(vpc: pd.DataFrame, scale: OutcomeScale) -> tuple[str, str]:

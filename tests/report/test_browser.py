@@ -25,7 +25,7 @@ def test_page_fits_and_keeps_to_itself(browser: Chromium, reported: Path, width:
     assert visit.content_width <= width
     assert visit.requests == (page.as_uri(),)
     assert visit.messages == ()
-    assert visit.images == 6
+    assert visit.images == 8
 
 
 def test_the_measure_finds_what_it_looks_for(browser: Chromium, tmp_path: Path) -> None:
