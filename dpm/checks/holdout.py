@@ -122,7 +122,7 @@ class _FoldFitter:
         training = self.cohort.records(encodings).hide(jnp.asarray(held))
         optimum = self.method.maximise(self.marginal, training, key=fit_key)
         vectors = optimum.sample(self.draws, key=sample_key)
-        baseline = self.cohort.until(0.0).records(encodings)
+        baseline = self.cohort.known_at(0.0).records(encodings)
         drawn = draw_effects(self.hierarchy, vectors, baseline, key=effect_key, replicates=self.replicates)
         used = drawn._replace(converged=drawn.converged[held], acceptance=drawn.acceptance[held])
         if why := unreliable(used):

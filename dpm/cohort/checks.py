@@ -76,13 +76,14 @@ def check_one_row(table: Table, subject: str, code: Codes) -> None:
 
 
 def check_times(
-    table: Table, subject_column: str, role: TimeRole, subject: Codes, time: Values, *, from_zero: bool
+    table: Table, subject_column: str, role: TimeRole, subject: Codes, time: Values, part: Codes, *, from_zero: bool
 ) -> None:
     """Refuse times that are missing, repeated or out of order in a subject, and those that do not count from 0.
 
     Args:
         table, subject_column, role: what is read.
         subject, time: code and time of each row, in the unit of the role.
+        part: code of the part of the body a row is about; each may have a row at the same time.
         from_zero: time zero is the origin of the role, and not a visit that an index rule finds.
 
     Raises:
@@ -93,8 +94,8 @@ def check_times(
     if from_zero:
         do = "Drop the rows before baseline, or set origin in the time role to the column's value at baseline."
         table.refuse(column, time < 0, f"{role.unit} since baseline, from 0 upwards", do=do)
-    order = np.lexsort((time, subject))
-    same = (np.diff(subject[order]) == 0) & (np.diff(time[order]) == 0)
+    order = np.lexsort((part, time, subject))
+    same = (np.diff(subject[order]) == 0) & (np.diff(time[order]) == 0) & (np.diff(part[order]) == 0)
     twice = np.zeros(len(time), dtype=bool)
     twice[order[1:][same]] = True
     do = "Keep one row per subject and visit: merge or average the rows."

@@ -9,6 +9,7 @@ from jax import numpy as jnp
 
 from dpm.cohort.cleaning import LedgerLine
 from dpm.cohort.encodings import Encodings
+from dpm.cohort.episodes import event_records, known_at
 from dpm.cohort.event_role import CENSORED
 from dpm.cohort.flow import FlowStep, count_step
 from dpm.cohort.records import Records
@@ -27,12 +28,13 @@ class Cohort:
 
     Attributes:
         subjects: index `subject` (text); `arm` where there is one, covariates under the names dpm uses
-            (transformed, not standardised), groups and subgroups as ordered categories of text.
+            (transformed, not standardised), groups and subgroups as ordered categories of text, `clock.<name>` the
+            value of a clock at time zero [years].
         visits: `subject`, `time` [years since time zero], one column per outcome on its transformed scale
             (NaN where not measured), `file` and `row`, the line in it; in time order within a subject. Beside an
             outcome, where its role declares them: `<outcome>_censored` (below, above or interval; the value is then
             the limit), `<outcome>_until` (upper end of an interval), `<outcome>_reason` (why it is missing, or why it
-            has to be what it is). `mode` and `occasion` where there are such roles.
+            has to be what it is). `mode`, `occasion` and `part` where there are such roles.
         history: the same of visits before time zero, where an index rule moved it; never seen by a model.
         events: `subject`, `process`, `event` (a declared type, or `censored`), `entry` (from when the subject was
             observed), `time`, `until` (later than `time` where the event is only known to lie between) [years],
@@ -112,6 +114,10 @@ class Cohort:
         """The visits up to and including `time` [years]; subjects and their events stay."""
         return self._keep_visits(self.visits["time"] <= time, f"visits until {time:g} years", f"after {time:g} years")
 
+    def known_at(self, time: float) -> "Cohort":
+        """What is known at `time` [years]: the visits up to it, and events with what comes later censored there."""
+        return replace(self.until(time), events=known_at(self.events, time))
+
     def after(self, time: float) -> "Cohort":
         """The visits later than `time` [years]; subjects stay, with or without visits left."""
         return self._keep_visits(self.visits["time"] > time, f"visits after {time:g} years", f"until {time:g} years")
@@ -159,6 +165,7 @@ class Cohort:
         visit = self.visits.groupby(subject).cumcount().to_numpy()
         shape = (int(visit.max(initial=0)) + 1, self.n_subjects)
         measured = {name: self.visits[name].to_numpy(dtype=np.float64) for name in self.roles.outcomes}
+        covariates = encodings.covariates(self)
 
         def pad(values: np.ndarray) -> Array:
             out = np.zeros(shape, dtype=values.dtype)
@@ -169,13 +176,28 @@ class Cohort:
             time=pad(self.visits["time"].to_numpy(dtype=np.float64)),
             values={name: pad(np.nan_to_num(values)) for name, values in measured.items()},
             observed={name: pad(~np.isnan(values)) for name, values in measured.items()},
-            covariates={name: jnp.asarray(values) for name, values in encodings.covariates(self).items()},
+            covariates={name: jnp.asarray(values) for name, values in covariates.items()},
             groups={name: jnp.asarray(values) for name, values in encodings.groups(self).items()},
             censored={name: pad(codes) for name in measured if (codes := self._censoring(name)) is not None},
             until={
                 name: pad(np.nan_to_num(self.visits[f"{name}_until"].to_numpy(dtype=np.float64)))
                 for name in measured
                 if f"{name}_until" in self.visits
+            },
+            missing={
+                name: jnp.asarray(gone) for name, values in covariates.items() if (gone := np.isnan(values)).any()
+            },
+            events={
+                name: event_records(self.events[self.events["process"] == name], self.subjects.index, role.names)
+                for name, role in self.roles.events.items()
+            },
+            levels={
+                name: jnp.stack([pad(row) for row in one_hot])
+                for name, one_hot in encodings.levels_of_visits(self).items()
+            },
+            origins={
+                name: jnp.asarray(self.subjects[f"clock.{name}"].to_numpy(dtype=np.float64))
+                for name in self.roles.clocks
             },
         )
 

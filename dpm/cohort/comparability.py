@@ -282,7 +282,7 @@ def _distances(y: Float[np.ndarray, "subject column"], x: Float[np.ndarray, "oth
 def _levels(a: Cohort, b: Cohort) -> Iterator[Row]:
     for label in dict.fromkeys((*a.roles.groupings, *b.roles.groupings)):
         yield from _level_rows(label, "subjects", a.subjects.get(label), b.subjects.get(label))
-    for label in ("mode", "occasion"):
+    for label in ("mode", "occasion", "part"):
         if label in a.visits or label in b.visits:
             yield from _level_rows(label, "visits", a.visits.get(label), b.visits.get(label))
 

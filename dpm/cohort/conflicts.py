@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from dpm.errors import CohortError
 
-VISIT_COLUMNS = frozenset({"subject", "time", "file", "row", "mode", "occasion"})
+VISIT_COLUMNS = frozenset({"subject", "time", "file", "row", "mode", "occasion", "part"})
 SUBJECT_COLUMNS = frozenset({"subject", "arm", "person"})
 SUFFIXES = ("_censored", "_until", "_reason")
 """Of the columns beside an outcome in the table of visits."""

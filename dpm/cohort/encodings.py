@@ -14,10 +14,13 @@ from dpm.types import Float
 
 @runtime_checkable
 class Baseline(Protocol):
-    """What encodings read of a cohort: its table of subjects and its roles."""
+    """What encodings read of a cohort: its tables and its roles."""
 
     @property
     def subjects(self) -> pd.DataFrame: ...
+
+    @property
+    def visits(self) -> pd.DataFrame: ...
 
     @property
     def roles(self) -> Roles: ...
@@ -34,12 +37,14 @@ class Encodings:
         centre, scale: $c$ and $s$, on the covariate's transformed scale.
         levels: of each group and subgroup, those met in the cohort learned from, in order.
         meaning: of each covariate, its transform and unit, so that a cohort in another unit is refused.
+        factors: of each factor of visits (`mode`, `occasion`, `part`), the levels met, the commonest first.
     """
 
     centre: dict[str, float]
     scale: dict[str, float]
     levels: dict[str, tuple[str, ...]]
     meaning: dict[str, str] = field(default_factory=dict)
+    factors: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def learn(cls, cohort: Baseline) -> "Encodings":
@@ -55,17 +60,17 @@ class Encodings:
             scale={name: scale for name, (_, scale) in spread.items()},
             levels={name: in_order(subjects[name].unique()) for name in roles.groupings},
             meaning={name: _meaning(role) for name, role in roles.covariates.items()},
+            factors={name: _commonest_first(cohort.visits[name]) for name in roles.factors},
         )
 
     def covariates(self, cohort: Baseline) -> dict[str, Float[np.ndarray, " subject"]]:
-        """The encoded covariates of a cohort, in the order of its subjects.
+        """The encoded covariates of a cohort, in the order of its subjects, NaN where not measured.
 
         Raises:
             CohortError: the cohort lacks a covariate that the encodings were learned with, or has it on another scale.
         """
         _require(cohort, tuple(self.centre), "covariates")
         _require_meaning(cohort, self.meaning)
-        _refuse_missing(cohort, tuple(self.centre))
         return {
             name: (cohort.subjects[name].to_numpy(dtype=np.float64) - centre) / self.scale[name]
             for name, centre in self.centre.items()
@@ -83,10 +88,32 @@ class Encodings:
             for name, levels in self.levels.items()
         }
 
+    def levels_of_visits(self, cohort: Baseline) -> dict[str, Float[np.ndarray, "level visit_row"]]:
+        """One-hot level of every row of `visits` per factor.
+
+        Raises:
+            CohortError: the cohort lacks a factor, or has a level of one that was not met: how it is measured there
+                is not known.
+        """
+        found = {}
+        for name, levels in self.factors.items():
+            if name not in cohort.visits.columns:
+                raise CohortError(f"roles: {name}", "the factors of visits learned with", f"a cohort without {name}")
+            text = cohort.visits[name].astype(str).to_numpy()
+            unseen = ~np.isin(text, levels)
+            if unseen.any():
+                got = f"{text[unseen][0]!r} ({int(unseen.sum()):,} of {len(text):,} visits)"
+                do = "Leave these visits out, or fit with visits of that level."
+                raise CohortError(f"visits: {name}", f"one of the levels met at the fit: {', '.join(levels)}", got, do)
+            found[name] = (np.asarray(levels)[:, None] == text[None, :]).astype(float)
+        return found
+
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Plain numbers, texts and lists, as JSON takes them."""
         levels = {name: list(values) for name, values in self.levels.items()}
-        return {"centre": dict(self.centre), "scale": dict(self.scale), "levels": levels, "meaning": dict(self.meaning)}
+        factors = {name: list(values) for name, values in self.factors.items()}
+        learned: dict[str, dict[str, Any]] = {"levels": levels, "factors": factors}
+        return learned | {"centre": dict(self.centre), "scale": dict(self.scale), "meaning": dict(self.meaning)}
 
     @classmethod
     def from_dict(cls, saved: dict[str, dict[str, Any]]) -> "Encodings":
@@ -96,6 +123,7 @@ class Encodings:
             scale={name: float(value) for name, value in saved["scale"].items()},
             levels={name: tuple(values) for name, values in saved["levels"].items()},
             meaning=dict(saved.get("meaning", {})),
+            factors={name: tuple(values) for name, values in saved.get("factors", {}).items()},
         )
 
 
@@ -117,13 +145,9 @@ def _meaning(role: CovariateRole) -> str:
     return f"{role.transform} [{role.unit}]" if role.level is None else "indicator"
 
 
-def _refuse_missing(cohort: Baseline, names: tuple[str, ...]) -> None:
-    for name in names:
-        gone = cohort.subjects[name].isna()
-        if gone.any():
-            got = f"none in {int(gone.sum()):,} of {len(gone):,} subjects (first: {gone.idxmax()})"
-            do = "Drop the covariate or these subjects; missing baseline values are not modelled."
-            raise CohortError(f"covariates.{name}", "a value for every subject that a model sees", got, do)
+def _commonest_first(values: pd.Series) -> tuple[str, ...]:
+    counts = values.astype(str).value_counts()
+    return tuple(sorted((str(level) for level in counts.index), key=lambda level: (-counts[level], level)))
 
 
 def _require_meaning(cohort: Baseline, meaning: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ from dpm.cohort.index_date import Aligned, IndexRule, align
 from dpm.cohort.levels import in_order
 from dpm.cohort.measurement import measure
 from dpm.cohort.role import PER_YEAR
-from dpm.cohort.roles import CovariateRole, Roles, parse_roles
+from dpm.cohort.roles import ClockRole, CovariateRole, Roles, parse_roles
 from dpm.cohort.sources import Readable, SourceFile, Tables, assemble
 from dpm.cohort.table import Table
 from dpm.cohort.transforms import TRANSFORMS
@@ -124,15 +124,15 @@ def _aligned(table: Table, roles: Roles, index: IndexRule | None, key: Key | Non
         checks.check_one_row(table, roles.subject, code)
     else:
         raw = table.number(roles.time.column) - roles.time.origin
-        checks.check_times(table, roles.subject, roles.time, code, raw, from_zero=index is None)
+        part = table.codes(roles.part)[0] if roles.part else np.zeros(len(table), dtype=np.int64)
+        checks.check_times(table, roles.subject, roles.time, code, raw, part, from_zero=index is None)
     time = raw / (PER_YEAR[roles.time.unit] if roles.time else 1.0)
     if index is not None:
         return align(table, roles, code, named, time, index, key)
     # In time order a subject's first row is its visit at time 0, so these rows are in the order of the codes.
-    zero = np.zeros(len(named))
-    return Aligned(
-        table=table, code=code, ids=named, person=named, time=time, baseline=np.flatnonzero(time == 0), shift=zero
-    )
+    at_zero, zero = np.flatnonzero(time == 0), np.zeros(len(named))
+    at_zero = at_zero[np.unique(code[at_zero], return_index=True)[1]]  # of several parts measured there, the first
+    return Aligned(table=table, code=code, ids=named, person=named, time=time, baseline=at_zero, shift=zero)
 
 
 def _cohort(
@@ -183,10 +183,11 @@ def _visits(table: Table, roles: Roles, aligned: Aligned) -> tuple[pd.DataFrame,
         ledger += outcome.ledger
     if roles.outcomes:
         checks.check_measured(table, roles, aligned.code, measured)
-    for key in ("mode", "occasion"):
+    for key in roles.factors:
         column = getattr(roles, key)
-        if column is not None:
-            columns[key] = pd.Categorical(table.text(column))
+        if key == "part":
+            checks.check_present(table, column, "a part in every row", "Fill it in, or drop part from the roles.")
+        columns[key] = pd.Categorical(table.text(column))
     columns["file"] = pd.Categorical(np.array(table.origin.names, dtype=object)[table.origin.file])
     columns["row"] = table.origin.line
     return pd.DataFrame(columns), ledger
@@ -204,12 +205,25 @@ def _subjects(
     for name, role in roles.covariates.items():
         rows = _carried(table, role.column, aligned, carry, ledger)
         subjects[name] = _covariate(table, name, role, rows)
+    for name, clock in roles.clocks.items():
+        subjects[f"clock.{name}"] = _clock_at_zero(table, roles, name, clock, aligned)
     for name, column in roles.labels.items():
         rows = _carried(table, column, aligned, carry, ledger)
         checks.check_baseline(table, column, f"the grouping {name}", rows)
         text = table.text(column)[rows]
         subjects[name] = pd.Categorical(text, categories=in_order(text), ordered=True)
     return subjects, tuple(ledger)
+
+
+def _clock_at_zero(
+    table: Table, roles: Roles, name: str, clock: ClockRole, aligned: Aligned
+) -> Float[np.ndarray, " subject"]:
+    checks.check_baseline(table, clock.column, f"the clock {name}", aligned.baseline)
+    years = table.number(clock.column)[aligned.baseline] / PER_YEAR[clock.unit]
+    if clock.of == "visit":
+        return years
+    checks.check_constant(table, roles.subject, clock.column, aligned.code, f"the clock {name} of a subject")
+    return years + aligned.shift
 
 
 def _carried(

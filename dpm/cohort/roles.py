@@ -65,6 +65,21 @@ class CovariateRole(Role):
         return self
 
 
+class ClockRole(Role):
+    """A time that runs beside study time: age, time since onset or diagnosis, the calendar.
+
+    Attributes:
+        column: name in the table.
+        unit: of the column; a calendar year is in years.
+        of: whose value it is: of the subject, at the origin of the time role and the same in all rows, so that it moves
+            with a time zero that was moved; or of each visit, in which case that at time zero is taken.
+    """
+
+    column: ColumnName
+    unit: TimeUnit = "years"
+    of: Literal["subject", "visit"] = "subject"
+
+
 class Roles(Role):
     """Which column plays which role.
 
@@ -78,8 +93,9 @@ class Roles(Role):
         outcomes: by the name dpm uses for them.
         arm: column of the randomised arm, where there is one.
         study, site, era: columns of the source, the place and the calendar era of a subject.
-        mode, occasion: columns of a visit: how it was captured (clinic, home, tele, device), and its name in the
-            protocol.
+        mode, occasion, part: columns of a visit: how it was captured (clinic, home, tele, device), its name in the
+            protocol, and the part of the body it is about (eye, limb), of which one time may have several.
+        clocks: times beside study time, by name, such as `age`, `onset`, `calendar`.
         covariates: by the name dpm uses for them.
         subgroups: columns by whose levels results are also shown.
         groups: columns whose levels a parameter may be partially pooled over.
@@ -98,6 +114,8 @@ class Roles(Role):
     era: ColumnName | None = None
     mode: ColumnName | None = None
     occasion: ColumnName | None = None
+    part: ColumnName | None = None
+    clocks: dict[Name, ClockRole] = Field(default_factory=dict)
     covariates: dict[Name, CovariateRole] = Field(default_factory=dict)
     subgroups: tuple[ColumnName, ...] = ()
     groups: tuple[ColumnName, ...] = ()
@@ -142,6 +160,11 @@ class Roles(Role):
         return tuple(self.labels)
 
     @property
+    def factors(self) -> tuple[str, ...]:
+        """The names of what is kept of a visit as levels."""
+        return tuple(name for name in ("mode", "occasion", "part") if getattr(self, name) is not None)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Every column some role reads, once."""
         return tuple(dict.fromkeys(column for _, column, _ in self.uses()))
@@ -158,6 +181,8 @@ class Roles(Role):
         for name, covariate in self.covariates.items():
             if covariate.unit:
                 yield f"covariates.{name}", covariate.column, covariate.unit
+        for name, clock in self.clocks.items():
+            yield f"clocks.{name}", clock.column, clock.unit
         for name, event in self.events.items():
             for column in event.times.values():
                 yield f"events.{name}", column, event.unit
@@ -182,9 +207,11 @@ class Roles(Role):
                 )
             if outcome.reason is not None:
                 yield f"outcomes.{name}.reason", outcome.reason, False
-        for key in ("arm", "study", "site", "era", "mode", "occasion"):
+        for key in ("arm", "study", "site", "era", *self.factors):
             if getattr(self, key) is not None:
                 yield key, getattr(self, key), False
+        for name, clock in self.clocks.items():
+            yield f"clocks.{name}", clock.column, False
         for name, covariate in self.covariates.items():
             yield f"covariates.{name}", covariate.column, False
         yield from (("subgroups", column, False) for column in self.subgroups)
@@ -210,6 +237,7 @@ PARTS: dict[str, type[Role]] = {
     "outcomes": OutcomeRole,
     "limits": Limits,
     "structural": StructuralZero,
+    "clocks": ClockRole,
     "covariates": CovariateRole,
     "events": EventRole,
 }

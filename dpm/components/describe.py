@@ -7,7 +7,7 @@ from jax import numpy as jnp
 from numpyro import distributions as dist
 
 from dpm.components.card import ModelCard
-from dpm.components.parameter import Parameter, Scalar, identity
+from dpm.components.parameter import ByLevel, Parameter, Scalar, identity
 from dpm.components.progression import CORRELATION_SITE, ProgressionModel
 from dpm.types import Model
 
@@ -62,8 +62,9 @@ def _equations(model: ProgressionModel) -> Iterator[dict[str, str]]:
     yield {"latex": model.clock.equation, "text": "clock"}
     for name, outcome in model.outcomes.items():
         yield {"latex": outcome.noise.equation, "text": f"measurement of {name}"}
-        yield {"latex": outcome.trajectory.equation, "text": f"expected course of {name}"}
-        for field, parameter in outcome.trajectory.parameters().items():
+    for name, trajectory in model.trajectories().items():
+        yield {"latex": trajectory.equation, "text": f"expected course of {name}"}
+        for field, parameter in trajectory.parameters().items():
             yield {"latex": _parameter_equation(field, parameter), "text": f"{field} of subject i"}
     spread = [name for name, parameter in model.parameters().items() if parameter.subject is not None]
     if spread:
@@ -126,6 +127,8 @@ def _scalars(model: ProgressionModel, card: ModelCard) -> Iterator[tuple[str, st
 
 def prior_text(scalar: Scalar) -> str:
     """`Normal(0.5, 1)`, or the number of a fixed scalar."""
+    if isinstance(scalar, ByLevel):
+        return f"{prior_text(scalar.prior)} for each {scalar.by}"
     if not isinstance(scalar, dist.Distribution):
         return f"fixed at {float(scalar):g}"
     if isinstance(scalar, dist.LKJ):

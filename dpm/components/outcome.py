@@ -1,27 +1,38 @@
 """An outcome: a trajectory and the noise around it."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from jax import numpy as jnp
 from jax.scipy.stats import norm
 from numpyro import distributions as dist
 
-from dpm.components.parameter import Scalar
+from dpm.components.change import Change
+from dpm.components.parameter import Scalar, is_scalar
 from dpm.components.trajectory import Trajectory
-from dpm.types import Array, PerVisit
+from dpm.types import Array, PerVisit, Sites
 
 
 class Noise(ABC):
-    """Measurements around an expected course; every field of a subclass is a `Scalar`."""
+    """Measurements around a course; a field that is a `Scalar` is a population value, any other is configuration."""
 
     equation: str
     """The measurement distribution in LaTeX."""
 
     def scalars(self) -> dict[str, Scalar]:
-        """The fields, in order."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        """The population values, in order."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        return {name: value for name, value in values.items() if is_scalar(value)}
+
+    def expected(self, course: PerVisit, **values: Any) -> PerVisit:
+        r"""The expected measurement, $E[y \mid \mathrm{course}]$; the course itself unless overridden."""
+        return course
+
+    def measure(self, course: PerVisit, time: PerVisit, observed: Array, values: Sites) -> dist.Distribution:
+        """The distribution of the measurements at the visits of a subject; residuals are independent here."""
+        return self.distribution(course, **values)
 
     @abstractmethod
     def distribution(self, mean: PerVisit, **values: Any) -> dist.Distribution:
@@ -62,7 +73,14 @@ class Gaussian(Noise):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is measured: its expected course and its noise."""
+    """What is measured.
 
-    trajectory: Trajectory
+    Attributes:
+        trajectory: its course, or the name of a latent course of the model that several outcomes share.
+        noise: how a measurement lies around the course.
+        changes: what bends the course, in order, by a name of your own: treatment, trial entry, mode of capture.
+    """
+
+    trajectory: Trajectory | str
     noise: Noise
+    changes: Mapping[str, Change] = field(default_factory=dict)

@@ -9,12 +9,17 @@ from jax import numpy as jnp
 from dpm.cohort.records import Records
 from dpm.components.card import ModelCard
 from dpm.components.censoring import Censored
+from dpm.components.change import Change
 from dpm.components.clock import Clock, StudyTime
 from dpm.components.correlation import LKJ
+from dpm.components.course import Course, Courses
+from dpm.components.event import Event
 from dpm.components.outcome import Outcome
-from dpm.components.parameter import Parameter, sample_scalar
+from dpm.components.parameter import Parameter, Scalar, sample_scalar
+from dpm.components.subtype import Subtypes
+from dpm.components.trajectory import Trajectory
 from dpm.errors import ModelError
-from dpm.types import PerSubject, PerVisit
+from dpm.types import Array, PerSubject, PerVisit, Sites
 
 CORRELATION_SITE = "subject_correlation"
 """Correlation matrix of the subject effects; its Cholesky factor is sampled at `subject_correlation_cholesky`."""
@@ -22,17 +27,18 @@ CORRELATION_SITE = "subject_correlation"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ProgressionModel:
-    r"""A nonlinear mixed-effects model of one or more outcomes.
+    r"""A nonlinear mixed-effects model of outcomes and events.
 
     For outcome $o$ with trajectory $f$ and noise $p$, parameters $\theta_i$ as in `Parameter` and clock $\tau$,
 
-    $$y_{ij} \sim p\{f(\tau(t_{ij});\, \theta_i)\},\quad
+    $$y_{ij} \sim p\{f(\tau_i(t_{ij});\, \theta_i)\},\quad
     b_i \sim N(0,\ \mathrm{diag}(\omega)\, R\, \mathrm{diag}(\omega)).$$
 
     Calling it with `records` runs it as a NumPyro model. Sites are named `<outcome>_<parameter>` for a typical
     value, with `_<covariate>`, `_<grouping>`, `_<grouping>_sd` and `_sd` after it for the rest; inside the plate
-    `<outcome>_<parameter>_z` is the standardised subject effect, `<outcome>_mean` the expected course and
-    `<outcome>` the measurement. Subject effects are sampled as independent standard normals and correlated by the
+    `<outcome>_<parameter>_z` is the standardised subject effect, `<outcome>_mean` the expected measurement and
+    `<outcome>` the measurement. The same with the name of a latent course, `clock`, or `<outcome>_<change>` in place of
+    `<outcome>`. Subject effects are sampled as independent standard normals and correlated by the
     Cholesky factor of $R$ (non-centred).
 
     Compared by identity: keep one object, and what was compiled for it is used again.
@@ -40,14 +46,33 @@ class ProgressionModel:
     Attributes:
         outcomes: by the name they have in the cohort.
         clock: what time is; sampled once.
+        latent: courses that several outcomes share, by name; an outcome names one in place of a trajectory.
+        events: by the name of the process in the cohort.
+        subtypes: classes of subjects that parameters may differ between.
         correlation: of all subject effects together; None for independent ones.
         card: what the model is for.
+
+    Raises:
+        ModelError: two sites would have the same name, or an outcome names a latent course that is not there.
     """
 
-    outcomes: Mapping[str, Outcome]
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     clock: Clock = field(default_factory=StudyTime)
+    latent: Mapping[str, Trajectory] = field(default_factory=dict)
+    events: Mapping[str, Event] = field(default_factory=dict)
+    subtypes: Subtypes | None = None
     correlation: LKJ | None = field(default_factory=lambda: LKJ(2.0))
     card: ModelCard | None = None
+
+    def __post_init__(self) -> None:
+        for name, outcome in self.outcomes.items():
+            if isinstance(outcome.trajectory, str) and outcome.trajectory not in self.latent:
+                have = ", ".join(self.latent) or "none"
+                raise ModelError(f"outcomes.{name}", f'"{outcome.trajectory}" among the latent courses', have)
+        names = [*self.outcomes, *self.latent, *self.events, "clock"]
+        for name in names:
+            if names.count(name) > 1:
+                raise ModelError("model", "names that all differ", f"{name!r} twice", "Rename one of them.")
 
     def __str__(self) -> str:
         from dpm.components.describe import model_text  # describing imports what it describes
@@ -60,30 +85,66 @@ class ProgressionModel:
 
         return {"text/plain": model_text(self), "text/markdown": model_markdown(self)}
 
+    def trajectories(self) -> dict[str, Trajectory]:
+        """Every course, by the name its sites begin with: latent ones, then those of outcomes."""
+        own = {name: outcome.trajectory for name, outcome in self.outcomes.items()}
+        return {**self.latent, **{name: course for name, course in own.items() if not isinstance(course, str)}}
+
+    def changes(self) -> dict[str, Change]:
+        """Every change of a course, by the name its sites begin with."""
+        named = ((name, key, change) for name, each in self.outcomes.items() for key, change in each.changes.items())
+        return {f"{name}_{key}": change for name, key, change in named}
+
     def parameters(self) -> dict[str, Parameter]:
-        """Every trajectory parameter, by site name."""
-        return {
-            f"{name}_{field_name}": parameter
-            for name, outcome in self.outcomes.items()
-            for field_name, parameter in outcome.trajectory.parameters().items()
-        }
+        """Every parameter, by site name."""
+        parts: dict[str, Clock | Trajectory | Change] = {"clock": self.clock, **self.trajectories(), **self.changes()}
+        return {f"{name}_{key}": value for name, part in parts.items() for key, value in part.parameters().items()}
+
+    def scalars(self) -> dict[str, Scalar]:
+        """The population values of trajectories and changes, by site name; noises and events have their own."""
+        parts: dict[str, Trajectory | Change] = {**self.trajectories(), **self.changes()}
+        return {f"{name}_{key}": value for name, part in parts.items() for key, value in part.scalars().items()}
 
     def __call__(self, records: Records) -> None:
-        for name in self.outcomes:
-            if name not in records.values:
-                have = ", ".join(sorted(records.values))
-                raise ModelError(
-                    "model", f'outcome "{name}" in the cohort', have, "Name the outcome as in the cohort's roles."
-                )
-        time = self.clock.time(records)
-        parameters = self._sample_parameters(records)
-        for name, outcome in self.outcomes.items():
-            fields = {key: parameters[f"{name}_{key}"] for key in outcome.trajectory.parameters()}
-            self._observe(name, outcome, outcome.trajectory.curve(time, **fields), records)
-
-    def _sample_parameters(self, records: Records) -> dict[str, PerSubject]:
+        self._check_names(records)
+        subtype = self.subtypes.sample(records) if self.subtypes is not None else None
+        deviations, base = self._sample_parameters(records, subtype)
+        scalars = {name: sample_scalar(name, scalar, records) for name, scalar in self.scalars().items()}
         specs = self.parameters()
-        fixed = {name: spec.fixed_part(name, records) for name, spec in specs.items()}
+        whole = {name: spec.link(base[name]) for name, spec in specs.items()}
+        at_visits = dict(whole)
+        for name, spec in specs.items():
+            if (part := spec.within_part(name, records)) is not None:
+                at_visits[name] = spec.link(base[name] + part)
+        courses = Courses(
+            outcomes={name: self._course(name, records, {**whole, **scalars}) for name in self.outcomes},
+            clock=lambda time: self._disease_time(time, records, whole),
+            parameters=whole,
+            deviations=deviations,
+        )
+        for name, outcome in self.outcomes.items():
+            course = self._course(name, records, {**at_visits, **scalars})(records.time)
+            self._observe(name, outcome, course, records)
+        for name, event in self.events.items():
+            event.observe(name, records, courses)
+
+    def _check_names(self, records: Records) -> None:
+        for kind, wanted, have in (
+            ("outcome", self.outcomes, records.values),
+            ("event process", self.events, records.events),
+        ):
+            for name in wanted:
+                if name not in have:
+                    there = ", ".join(sorted(have)) or "none"
+                    do = f"Name the {kind} as in the cohort's roles."
+                    raise ModelError("model", f'{kind} "{name}" in the cohort', there, do)
+
+    def _sample_parameters(
+        self, records: Records, subtype: Array | None
+    ) -> tuple[dict[str, PerSubject], dict[str, PerSubject]]:
+        """Per parameter the subject's deviation, where it has one, and its value before the link."""
+        specs = self.parameters()
+        fixed = {name: spec.fixed_part(name, records, subtype) for name, spec in specs.items()}
         spreads = {
             name: sample_scalar(f"{name}_sd", spec.subject) for name, spec in specs.items() if spec.subject is not None
         }
@@ -91,7 +152,7 @@ class ProgressionModel:
             z = [numpyro.sample(f"{name}_z", numpyro.distributions.Normal(0.0, 1.0)) for name in spreads]
         correlated = self._correlate(z)
         deviation = {name: sd * b for (name, sd), b in zip(spreads.items(), correlated, strict=True)}
-        return {name: spec.link(fixed[name] + deviation.get(name, jnp.zeros(()))) for name, spec in specs.items()}
+        return deviation, {name: value + deviation.get(name, jnp.zeros(())) for name, value in fixed.items()}
 
     def _correlate(self, z: list[PerSubject]) -> list[PerSubject]:
         if self.correlation is None or len(z) < 2:
@@ -101,15 +162,39 @@ class ProgressionModel:
         # Unrolled: a batched triangular product per subject is many times slower than vector operations.
         return [sum((lower[j, k] * z[k] for k in range(j + 1)), jnp.zeros(())) for j in range(len(z))]
 
+    def _disease_time(self, time: PerVisit, records: Records, values: Sites) -> PerVisit:
+        return self.clock.at(time, records, **{key: values[f"clock_{key}"] for key in self.clock.parameters()})
+
+    def _course(self, name: str, records: Records, values: Sites) -> Course:
+        """The course of one outcome: its trajectory on the clock, then each change of it, in order."""
+        outcome = self.outcomes[name]
+        owner = outcome.trajectory if isinstance(outcome.trajectory, str) else name
+        trajectory = self.trajectories()[owner]
+        fields = {key: values[f"{owner}_{key}"] for key in (*trajectory.parameters(), *trajectory.scalars())}
+
+        def untouched(time: PerVisit) -> PerVisit:
+            return trajectory.curve(self._disease_time(time, records, values), **fields)
+
+        course: Course = untouched
+        for key, change in outcome.changes.items():
+            own = {each: values[f"{name}_{key}_{each}"] for each in (*change.parameters(), *change.scalars())}
+            course = _changed(change, course, records, own)
+        return course
+
     @staticmethod
-    def _observe(name: str, outcome: Outcome, mean: PerVisit, records: Records) -> None:
-        scalars = {key: sample_scalar(f"{name}_{key}", scalar) for key, scalar in outcome.noise.scalars().items()}
+    def _observe(name: str, outcome: Outcome, course: PerVisit, records: Records) -> None:
+        noise, observed = outcome.noise, records.observed[name]
+        scalars = {key: sample_scalar(f"{name}_{key}", scalar, records) for key, scalar in noise.scalars().items()}
         with (
             numpyro.plate("subject", records.n_subjects, dim=-1),
             numpyro.plate("visit", records.time.shape[0], dim=-2),
         ):
-            numpyro.deterministic(f"{name}_mean", mean)
-            noise = outcome.noise.distribution(mean, **scalars)
+            numpyro.deterministic(f"{name}_mean", noise.expected(course, **scalars))
+            measured = noise.measure(course, records.time, observed, scalars)
             if name in records.censored:
-                noise = Censored(outcome.noise, mean, scalars, records.censored[name], records.until.get(name))
-            numpyro.sample(name, noise.mask(records.observed[name]), obs=records.values[name])
+                measured = Censored(noise, course, scalars, records.censored[name], records.until.get(name))
+            numpyro.sample(name, measured.mask(observed), obs=records.values[name])
+
+
+def _changed(change: Change, unchanged: Course, records: Records, values: Sites) -> Course:
+    return lambda time: change.course(unchanged, time, records, **values)

@@ -6,24 +6,33 @@ from typing import Any
 
 import jax
 
-from dpm.components.parameter import Parameter
+from dpm.components.parameter import Parameter, Scalar, is_scalar
 from dpm.types import PerVisit
 
 
 class Trajectory(ABC):
-    """An expected course over time; every field of a subclass is a `Parameter`."""
+    """An expected course over time.
+
+    A field that is a `Parameter` varies by subject, one that is a `Scalar` is the population's, any other is
+    configuration.
+    """
 
     equation: str
     """The course in LaTeX, with the field names as symbols."""
 
     def parameters(self) -> dict[str, Parameter]:
-        """The fields, in order."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        """The fields that vary by subject, in order."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        return {name: value for name, value in values.items() if isinstance(value, Parameter)}
 
-    @staticmethod
+    def scalars(self) -> dict[str, Scalar]:
+        """The population values, in order."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        return {name: value for name, value in values.items() if is_scalar(value)}
+
     @abstractmethod
-    def curve(time: PerVisit, **values: Any) -> PerVisit:
-        """The course at `time` [years], given each field's per-subject values."""
+    def curve(self, time: PerVisit, **values: Any) -> PerVisit:
+        """The course at `time` [years], given each parameter's per-subject values and the population's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +51,7 @@ class Linear(Trajectory):
 
     equation = r"\mu(t) = \mathrm{level} + \mathrm{slope}\; t"
 
-    @staticmethod
-    def curve(time: PerVisit, *, level: Any, slope: Any) -> PerVisit:
+    def curve(self, time: PerVisit, *, level: Any, slope: Any) -> PerVisit:
         return level + slope * time
 
 
@@ -67,6 +75,5 @@ class LogisticGrowth(Trajectory):
 
     equation = r"\mu(t) = \mathrm{asymptote} \,/\, \{1 + \exp(-(t - \mathrm{midpoint}) / \mathrm{scale})\}"
 
-    @staticmethod
-    def curve(time: PerVisit, *, asymptote: Any, midpoint: Any, scale: Any) -> PerVisit:
+    def curve(self, time: PerVisit, *, asymptote: Any, midpoint: Any, scale: Any) -> PerVisit:
         return asymptote * jax.nn.sigmoid((time - midpoint) / scale)

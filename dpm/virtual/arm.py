@@ -91,7 +91,7 @@ def synthetic_arm(
 
     Args:
         posterior: of the natural-history model.
-        like: the trial; only its visits up to `until` are read.
+        like: the trial; only what is known of it at `until` is read, visits and events.
         key: for the twins' effects.
         until: the index date [years]; with 0, baseline alone is conditioned on.
         draws: population draws used.
@@ -103,7 +103,7 @@ def synthetic_arm(
         VirtualError: too many patients outside the support, or a patient's inner mode was not found.
         CohortError: the trial lacks a covariate of the model.
     """
-    history = like.until(until)
+    history = like.known_at(until)
     records = history.records(posterior.encodings)
     outside = covariates_outside(posterior, history)
     share = float((outside > 0).mean())

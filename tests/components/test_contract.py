@@ -165,7 +165,7 @@ def test_unobserved_visits_do_not_matter(name: str) -> None:
 
 def curve(kind: type[Trajectory], time: list[float], **values: float) -> Array:
     each: dict[str, Any] = {name: jnp.array([value]) for name, value in values.items()}
-    return kind.curve(jnp.asarray(time)[:, None], **each)[:, 0]
+    return TRAJECTORIES[kind].curve(jnp.asarray(time)[:, None], **each)[:, 0]
 
 
 def test_linear() -> None:

@@ -1,0 +1,31 @@
+"""What changes a course: treatment, trial entry, mode of capture."""
+
+from abc import ABC, abstractmethod
+from dataclasses import fields
+from typing import Any
+
+from dpm.cohort.records import Records
+from dpm.components.course import Course
+from dpm.components.parameter import Parameter, Scalar, is_scalar
+from dpm.types import PerVisit
+
+
+class Change(ABC):
+    """Something that bends an outcome's course; its fields are `Parameter`, `Scalar` or configuration."""
+
+    equation: str
+    """The changed course in LaTeX, with the field names as symbols."""
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Its fields that vary by subject, in order."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        return {name: value for name, value in values.items() if isinstance(value, Parameter)}
+
+    def scalars(self) -> dict[str, Scalar]:
+        """Its population values, in order."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        return {name: value for name, value in values.items() if is_scalar(value)}
+
+    @abstractmethod
+    def course(self, unchanged: Course, time: PerVisit, records: Records, **values: Any) -> PerVisit:
+        """The changed course at study time `time` [years]; `unchanged` gives the other one at any study time."""
