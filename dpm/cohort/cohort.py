@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from jax import numpy as jnp
 
+from dpm.cohort.buckets import MOST_WASTE, Buckets, bucketed
 from dpm.cohort.cleaning import LedgerLine
 from dpm.cohort.encodings import Encodings
 from dpm.cohort.episodes import event_records, known_at
@@ -200,6 +201,19 @@ class Cohort:
                 for name in self.roles.clocks
             },
         )
+
+    def buckets(self, encodings: Encodings | None = None, *, most_waste: float = MOST_WASTE) -> Buckets:
+        """The same arrays in a few buckets of subjects with like numbers of visits, so that little of them is padding.
+
+        Args:
+            encodings: as for `records`.
+            most_waste: share of the arrays that may be padding.
+
+        Raises:
+            CohortError: as for `records`.
+        """
+        visits = np.bincount(self.position, minlength=self.n_subjects)
+        return bucketed(self.records(encodings), visits, most_waste)
 
     def _censoring(self, name: str) -> np.ndarray | None:
         """The position in `CENSORINGS` of each value; None where no value of this cohort is censored."""

@@ -86,6 +86,13 @@ class Records:
             self, time=time, values=nothing, observed=unseen, censored={}, until={}, events=events, levels=first
         )
 
+    def first_visits(self, count: int) -> "Records":
+        """The first `count` rows of every array of visits."""
+        per_visit = ("values", "observed", "censored", "until")
+        cut = {key: {name: rows[:count] for name, rows in getattr(self, key).items()} for key in per_visit}
+        levels = {name: one_hot[:, :count] for name, one_hot in self.levels.items()}
+        return replace(self, time=self.time[:count], levels=levels, **cut)
+
     def take(self, subjects: Array | np.ndarray) -> "Records":
         """The records of some subjects, by position."""
         return jax.tree_util.tree_map(lambda leaf: leaf[..., subjects], self)
