@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dpm.cohort import checks
-from dpm.cohort.cleaning import LedgerLine, touched
+from dpm.cohort.cleaning import Kind, LedgerLine, ledger_line
 from dpm.cohort.column import Column, NumberColumn, TextColumn, empty_column
 from dpm.cohort.files import read_table
 from dpm.cohort.pivot import Pivot, without_points
@@ -121,10 +121,8 @@ def _flagged(table: Table, column: str) -> Records:
     return np.asarray(texts == "Y", dtype=bool)[codes]
 
 
-def _line(table: Table, rows: Records, kind: str, rule: str, reason: str, column: str = "") -> LedgerLine:
-    subjects = len(np.unique(table.codes("USUBJID")[0][rows]))
-    at = touched(table, rows, column or None)
-    return LedgerLine(kind=kind, rule=rule, column=column, reason=reason, rows=at, subjects=subjects)  # type: ignore[arg-type]
+def _line(table: Table, rows: Records, kind: Kind, rule: str, reason: str, column: str = "") -> LedgerLine:
+    return ledger_line(table, rows, table.codes("USUBJID")[0], kind, rule, column=column, reason=reason)
 
 
 def study_day(table: Table) -> Float[np.ndarray, " record"]:

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from dpm.cohort.cleaning import LedgerLine, touched
+from dpm.cohort.cleaning import LedgerLine, ledger_line
+from dpm.cohort.column import LONGEST, NumberColumn
 from dpm.cohort.outcome_role import OutcomeRole
 from dpm.cohort.roles import CovariateRole, Roles, TimeRole
 from dpm.cohort.table import Table
@@ -22,6 +23,18 @@ def check_present(table: Table, column: str, what: str, do: str) -> None:
         CohortError: a cell is empty.
     """
     table.refuse(column, table.empty(column), what, "an empty cell", do)
+
+
+def check_identifiers(table: Table, subject: str) -> None:
+    """Refuse identifiers read as decimal numbers too long for them: two subjects may have become one.
+
+    Raises:
+        CohortError: there is such an identifier.
+    """
+    cells = table.columns[subject]
+    if isinstance(cells, NumberColumn):
+        do = "Store identifiers as text or as whole numbers."
+        table.refuse(subject, np.abs(cells.values) > LONGEST, "identifiers that decimal numbers can hold", do=do)
 
 
 def check_bounds(table: Table, role: OutcomeRole, values: Values) -> None:
@@ -130,7 +143,7 @@ def check_measured(table: Table, roles: Roles, subject: Codes, measured: Bool[np
     """
     bare = ~np.bincount(subject, weights=measured).astype(bool)[subject]
     names = ", ".join(role.column for role in roles.outcomes.values())
-    got = f"{_of(table, roles.subject, bare)}none at any of its visits"
+    got = f"{_of(table, roles.subject, bare)}none at any of its visits from time zero on"
     refuse_subjects(
         table,
         roles.subject,
@@ -186,13 +199,8 @@ def visits_after_the_end(
             f'visits_after = "drop" in events.{roles.terminal}.'
         )
         refuse_subjects(table, column, late, subject, "every visit up to the event or the end of follow-up", got, do)
-    line = LedgerLine(
-        kind="exclude rows",
-        rule=f"visits after the end of follow-up ({roles.terminal})",
-        reason="declared in the roles",
-        rows=touched(table, late),
-        subjects=len(np.unique(subject[late])),
-    )
+    rule = f"visits after the end of follow-up ({roles.terminal})"
+    line = ledger_line(table, late, subject, "exclude rows", rule, reason="declared in the roles")
     return visits[~late], (line,)
 
 

@@ -9,10 +9,10 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dpm.cohort.column import NUMBER, NumberColumn, TextColumn
-from dpm.cohort.condition import Condition
+from dpm.cohort.condition import Condition, ConditionText
 from dpm.cohort.table import Table
 from dpm.errors import CohortError
-from dpm.types import Bool
+from dpm.types import Bool, Int
 
 Kind = Literal["exclude rows", "exclude subjects", "edit", "convert", "censor", "structural zero", "carry forward"]
 
@@ -51,7 +51,7 @@ class CleaningRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
-    when: str
+    when: ConditionText
     do: Literal["drop rows", "drop subjects", "set"]
     column: str | None = None
     value: str | None = None
@@ -63,10 +63,6 @@ class CleaningRule(BaseModel):
         given = (self.column is not None, self.value is not None)
         if given != ((True, True) if self.do == "set" else (False, False)):
             raise ValueError('a column and a value where do = "set", and neither of them elsewhere')
-        try:
-            Condition.parse(self.when)
-        except CohortError as error:
-            raise ValueError(f"{error.expected} (got {error.got})") from None
         return self
 
 
@@ -94,6 +90,27 @@ def touched(table: Table, rows: Bool[np.ndarray, " row"], column: str | None = N
     names = origin.names
     places = dict.fromkeys(zip(origin.file[rows].tolist(), origin.line[rows].tolist(), strict=True))
     return tuple((names[file], line) for file, line in places)
+
+
+def ledger_line(
+    table: Table,
+    rows: Bool[np.ndarray, " row"],
+    subject: Int[np.ndarray, " row"],
+    kind: Kind,
+    rule: str,
+    *,
+    column: str = "",
+    reason: str = "",
+) -> LedgerLine:
+    """What a rule did to the rows that are true; `subject` is the code of the subject of each row."""
+    return LedgerLine(
+        kind=kind,
+        rule=rule,
+        column=column,
+        reason=reason,
+        rows=touched(table, rows, column or None),
+        subjects=len(np.unique(subject[rows])),
+    )
 
 
 def ledger_table(lines: Iterable[LedgerLine]) -> pd.DataFrame:
@@ -129,34 +146,23 @@ def _apply(table: Table, rule: CleaningRule, subject: str) -> tuple[Table, Ledge
         do = "Correct the rule, or remove it: a rule that does nothing hides a mistake."
         raise CohortError(f"{table.name}: rule {rule.when!r}", "rows that it concerns", f"none of {len(table):,}", do)
     if rule.do == "set":
-        return _set(table, rule, concerned, len(np.unique(codes[concerned])))
+        return _set(table, rule, concerned, codes)
     if rule.do == "drop subjects":
         concerned = np.isin(codes, codes[concerned])
     if concerned.all():
         raise CohortError(f"{table.name}: rule {rule.when!r}", "rows left", f"none of {len(table):,}")
-    line = LedgerLine(
-        kind="exclude subjects" if rule.do == "drop subjects" else "exclude rows",
-        rule=rule.when,
-        reason=rule.reason,
-        rows=touched(table, concerned),
-        subjects=len(np.unique(codes[concerned])),
-    )
+    kind: Kind = "exclude subjects" if rule.do == "drop subjects" else "exclude rows"
+    line = ledger_line(table, concerned, codes, kind, rule.when, reason=rule.reason)
     return table.keep(~concerned), line
 
 
 def _set(
-    table: Table, rule: CleaningRule, concerned: Bool[np.ndarray, " row"], subjects: int
+    table: Table, rule: CleaningRule, concerned: Bool[np.ndarray, " row"], codes: Int[np.ndarray, " row"]
 ) -> tuple[Table, LedgerLine]:
     column, value = rule.column or "", rule.value or ""
     table.require((column,))
-    line = LedgerLine(
-        kind="edit",
-        rule=f"{rule.when}: set {column} to {value or 'missing'}",
-        column=column,
-        reason=rule.reason,
-        rows=touched(table, concerned, column),
-        subjects=subjects,
-    )
+    words = f"{rule.when}: set {column} to {value or 'missing'}"
+    line = ledger_line(table, concerned, codes, "edit", words, column=column, reason=rule.reason)
     return replace_cells(table, column, concerned, value), line
 
 

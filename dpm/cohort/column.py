@@ -31,11 +31,7 @@ class Column(ABC):
 
     @abstractmethod
     def numbers(self) -> Float[np.ndarray, " row"]:
-        """The cells as float64: NaN where empty and where the text is no number (`unreadable` tells them apart)."""
-
-    @abstractmethod
-    def unreadable(self) -> Bool[np.ndarray, " row"]:
-        """Where a cell holds text that is not a number."""
+        """The cells as float64: NaN where empty and where the text is no number."""
 
     @abstractmethod
     def empty(self) -> Bool[np.ndarray, " row"]:
@@ -85,10 +81,6 @@ class TextColumn(Column):
         values = [float(text) if NUMBER.fullmatch(text) else math.nan for text in self.levels]
         return np.array(values, dtype=np.float64)[self.codes] if values else np.zeros(0)
 
-    def unreadable(self) -> Bool[np.ndarray, " row"]:
-        wrong = [bool(text) and not NUMBER.fullmatch(text) for text in self.levels]
-        return np.array(wrong, dtype=bool)[self.codes] if wrong else np.zeros(0, dtype=bool)
-
     def empty(self) -> Bool[np.ndarray, " row"]:
         return np.asarray(self.levels == "", dtype=bool)[self.codes] if len(self.levels) else np.zeros(0, dtype=bool)
 
@@ -118,9 +110,6 @@ class NumberColumn(Column):
 
     def numbers(self) -> Float[np.ndarray, " row"]:
         return self.values
-
-    def unreadable(self) -> Bool[np.ndarray, " row"]:
-        return np.zeros(len(self), dtype=bool)
 
     def empty(self) -> Bool[np.ndarray, " row"]:
         return np.isnan(self.values)

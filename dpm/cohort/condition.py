@@ -2,9 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import AfterValidator
 
 from dpm.cohort.column import NUMBER
 from dpm.cohort.table import Table
@@ -145,3 +146,15 @@ def _parts(text: str, separator: re.Pattern[str]) -> list[str]:
             parts.append(text[start : cut.start()])
             start = cut.end()
     return [*parts, text[start:]]
+
+
+def _readable(text: str) -> str:
+    try:
+        Condition.parse(text)
+    except CohortError as error:
+        raise ValueError(f"{error.expected} (got {error.got})") from None
+    return text
+
+
+ConditionText = Annotated[str, AfterValidator(_readable)]
+"""The text of a `Condition`, in a record that pydantic checks."""

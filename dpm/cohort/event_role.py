@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from dpm.cohort.condition import ConditionText
 from dpm.cohort.role import ColumnName, Name, Role, TimeUnit
 
 CENSORED = "censored"
@@ -38,7 +39,7 @@ class EventRole(Role):
     end: ColumnName | None = None
     until: ColumnName | None = None
     entry: ColumnName | None = None
-    where: ColumnName | None = None
+    where: ConditionText | None = None
     unit: TimeUnit
     origin: float | None = None
     censored: str = CENSORED

@@ -81,7 +81,8 @@ def written_roles(cohort: Cohort) -> Roles:
             "time": {"column": "visit.time", "unit": "years"} if roles.time else None,
             "arm": "arm" if roles.arm else None,
             **{key: key for key in ("study", "site", "era") if getattr(roles, key)},
-            **{key: f"visit.{key}" for key in ("mode", "occasion") if getattr(roles, key)},
+            **{key: f"visit.{key}" for key in roles.factors},
+            "clocks": {name: {"column": f"clock.{name}"} for name in roles.clocks},
             "outcomes": {name: _outcome_role(cohort, name, role) for name, role in roles.outcomes.items()},
             "covariates": {name: _covariate_role(name, role) for name, role in roles.covariates.items()},
             "subgroups": roles.subgroups,
@@ -101,7 +102,7 @@ def refuse_unreadable(cohort: Cohort) -> None:
         do = "Write the cohort before they are made, and apply the index rule again."
         raise CohortError("write_cohort", "subjects", 'clones of subjects (time_zero = "all")', do)
     start = cohort.visits.loc[cohort.visits["time"] == 0, "subject"]
-    rows = pd.concat([cohort.history, cohort.visits]) if len(cohort.history) else cohort.visits
+    rows = cohort.visits
     measured = rows.loc[rows[list(cohort.roles.outcomes)].notna().any(axis=1), "subject"]
     needs = {"a visit at time 0": start, "a measurement": measured if cohort.roles.outcomes else start}
     for what, there in needs.items():
@@ -195,7 +196,8 @@ def _long(cohort: Cohort) -> pd.DataFrame:
     columns: Frame = {"subject": rows["subject"].to_numpy()}
     if roles.time is not None:
         columns["visit.time"] = rows["time"].to_numpy()
-    columns |= {f"visit.{key}": _text(rows[key]) for key in ("mode", "occasion") if key in rows}
+    columns |= {f"visit.{key}": _text(rows[key]) for key in roles.factors}
+    columns |= {f"clock.{name}": subjects[f"clock.{name}"].to_numpy() for name in roles.clocks}
     for name, role in roles.outcomes.items():
         columns |= _outcome_columns(cohort, name, role, rows)
     if roles.arm:

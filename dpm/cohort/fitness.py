@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dpm.cohort.cohort import Cohort
+from dpm.cohort.declared import declared
 from dpm.cohort.quality import quality_table
 from dpm.cohort.visit_table import visit_table
 from dpm.cohort.visits import VisitRule
@@ -193,19 +194,9 @@ def fitness(
     quality = quality.assign(repeated_excess=quality["repeated"] - quality["repeated_expected"])
     visits = visit_table(cohort, by=by).assign(variable="")
     visits = visits.rename(columns={"subjects": "source_subjects", "visits": "source_visits"})
-    rows = [row for rule in _parsed(rules) for row in _judged(rule, quality, visits)]
+    rows = [row for rule in declared(FitnessRule, rules, "fitness rules") for row in _judged(rule, quality, visits)]
     keys = ("rule", "kind", "measure", "variable", "source", "value", "green", "amber", "direction", "light", "words")
     return pd.DataFrame(rows, columns=[*keys, "reason"])
-
-
-def _parsed(rules: Iterable[FitnessRule | dict[str, object]]) -> tuple[FitnessRule, ...]:
-    try:
-        return tuple(rule if isinstance(rule, FitnessRule) else FitnessRule.model_validate(rule) for rule in rules)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ": ".join(["fitness rules", *([".".join(map(str, first["loc"]))] if first["loc"] else [])])
-        keys = f"Keys: {', '.join(FitnessRule.model_fields)}."
-        raise CohortError(where, first["msg"].removeprefix("Value error, "), repr(first["input"]), keys) from None
 
 
 def _judged(rule: FitnessRule, quality: pd.DataFrame, visits: pd.DataFrame) -> Iterator[dict[str, object]]:

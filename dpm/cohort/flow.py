@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+
+from dpm.cohort.table import Table
+from dpm.types import Int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +25,22 @@ class FlowStep:
     arm: str
     patients: int
     visits: int
+
+
+def arm_of_rows(table: Table, arm: str | None) -> np.ndarray:
+    """The arm of each row of a raw table, "all" without arms."""
+    return table.text(arm) if arm in table.columns else np.full(len(table), "all", dtype=object)
+
+
+def count_rows(code: Int[np.ndarray, " row"], arm: np.ndarray) -> tuple[pd.Series, pd.Series]:
+    """Patients and visits by arm, from the subject and the arm of each row."""
+    frame = pd.DataFrame({"code": code, "arm": arm})
+    return frame.groupby("arm")["code"].nunique(), frame["arm"].value_counts().sort_index()
+
+
+def count_table(table: Table, subject: str, arm: str | None) -> tuple[pd.Series, pd.Series]:
+    """The same of a raw table."""
+    return count_rows(table.codes(subject)[0], arm_of_rows(table, arm))
 
 
 def count_step(

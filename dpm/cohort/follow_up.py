@@ -44,10 +44,13 @@ def follow(table: Table, name: str, role: EventRole, subject: str, who: Who) -> 
     if who.first is not None:
         _same_in_each_row(table, role, subject, who)
     rows = _speaking(table, name, role, who, event)
+    if role.recurrent:
+        # What recurred before a time zero that was moved is history: follow-up begins there.
+        rows = rows[(event[rows] == CENSORED) | (time[rows] > 0) | (who.shift[who.code[rows]] == 0)]
     entry = years.get("entry", np.zeros(len(table)))
     entry = np.where(np.isnan(entry), 0.0, np.maximum(entry, 0.0))
-    _in_order(table, role, who, rows, time, entry)
     until = _until(table, role, years, event, time)
+    _in_order(table, role, who, rows, time, entry, until)
     frame = pd.DataFrame(
         {
             "subject": who.ids[who.code[rows]],
@@ -124,7 +127,15 @@ def _speaking(table: Table, name: str, role: EventRole, who: Who, event: np.ndar
     return np.argsort(who.code, kind="stable")
 
 
-def _in_order(table: Table, role: EventRole, who: Who, rows: np.ndarray, time: np.ndarray, entry: np.ndarray) -> None:
+def _in_order(
+    table: Table,
+    role: EventRole,
+    who: Who,
+    rows: np.ndarray,
+    time: np.ndarray,
+    entry: np.ndarray,
+    until: np.ndarray,
+) -> None:
     spoken = np.zeros(len(table), dtype=bool)
     spoken[rows] = True
     if role.recurrent:
@@ -139,7 +150,8 @@ def _in_order(table: Table, role: EventRole, who: Who, rows: np.ndarray, time: n
             "Correct the time.",
         )
     do = "Correct the time; an event on the day of entry has no follow-up: drop the subject's rows."
-    late = spoken & (time <= entry)
+    # An event in an interval that begins at entry is one before the first visit after it.
+    late = spoken & ((time < entry) | (until <= entry))
     checks.refuse_subjects(table, role.time, late, who.code, "an event or end of follow-up after entry", "{}", do)
 
 

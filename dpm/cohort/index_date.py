@@ -6,10 +6,10 @@ from typing import Literal
 import jax
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from dpm.cohort.condition import Condition
-from dpm.cohort.flow import FlowStep, count_step
+from dpm.cohort.condition import Condition, ConditionText
+from dpm.cohort.flow import FlowStep, arm_of_rows, count_rows, count_step
 from dpm.cohort.role import PER_YEAR
 from dpm.cohort.roles import Roles
 from dpm.cohort.table import Table
@@ -39,20 +39,11 @@ class IndexRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    eligible: dict[str, str] = {}
+    eligible: dict[str, ConditionText] = {}
     time_zero: Literal["origin", "first", "last", "random", "all"] = "first"
     start: str | None = None
     carry: float = Field(default=0.0, ge=0.0)
     future: str = ""
-
-    @model_validator(mode="after")
-    def _readable(self) -> "IndexRule":
-        for condition in self.eligible.values():
-            try:
-                Condition.parse(condition)
-            except CohortError as error:
-                raise ValueError(f"{error.expected} (got {error.got})") from None
-        return self
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,6 +80,8 @@ def align(
     time: Float[np.ndarray, " row"],
     rule: IndexRule,
     key: Key | None,
+    *,
+    number: int = 2,
 ) -> Aligned:
     """Give each subject its time zero.
 
@@ -98,22 +91,23 @@ def align(
         code, ids: position of each row's subject, and the subjects.
         time: of each row [years since the origin].
         rule: which visit it is.
-        key: for `time_zero = "random"`.
+        key: for `time_zero = "random"`; a subject's draw does not depend on where it stands in the file.
+        number: of the first step in the attrition table.
 
     Raises:
         CohortError: a rule looks into the future, gives an arm immortal time, or leaves nobody.
     """
     _refuse_foresight(table, roles, rule)
-    arm = table.text(roles.arm) if roles.arm else np.full(len(table), "all", dtype=object)
-    passed, flow = _eligible(table, code, rule, arm)
+    arm = arm_of_rows(table, roles.arm)
+    passed, flow = _eligible(table, code, rule, arm, number)
     if rule.time_zero == "origin" and not (passed & (np.abs(time) < 1e-9)).any():
         do = "Choose another time zero."
         raise CohortError(f"{table.name}: index date", "an eligible visit at the origin", "none", do)
-    subject, row = _time_zero(table, code, time, passed, rule, key)
+    subject, row = _time_zero(table, code, ids, time, passed, rule, key)
     aligned = _realigned(table, code, ids, time, subject, row, clones=rule.time_zero == "all")
     if rule.start is not None:
         _refuse_immortal_time(table, roles, rule.start, time, row, aligned)
-    step = f"{2 + len(rule.eligible)} time zero: {TIME_ZERO[rule.time_zero]}"
+    step = f"{number + len(rule.eligible)} time zero: {TIME_ZERO[rule.time_zero]}"
     return replace(aligned, flow=(*flow, *_last_step(step, code, arm, passed, subject, aligned)))
 
 
@@ -138,15 +132,17 @@ def _refuse_foresight(table: Table, roles: Roles, rule: IndexRule) -> None:
                 raise CohortError(f"{table.name}: index date", "rules that read what is known at the visit", got, do)
 
 
-def _eligible(table: Table, code: np.ndarray, rule: IndexRule, arm: np.ndarray) -> tuple[Rows, tuple[FlowStep, ...]]:
+def _eligible(
+    table: Table, code: np.ndarray, rule: IndexRule, arm: np.ndarray, number: int
+) -> tuple[Rows, tuple[FlowStep, ...]]:
     passed = np.ones(len(table), dtype=bool)
     later = f" (known only later: {rule.future})" if rule.future else ""
     flow: list[FlowStep] = []
-    before = _counts(code, arm)
-    for number, (words, text) in enumerate(rule.eligible.items(), 2):
+    before = count_rows(code, arm)
+    for place, (words, text) in enumerate(rule.eligible.items(), number):
         passed = passed & Condition.parse(text).holds(table)
-        after = _counts(code[passed], arm[passed])
-        flow.extend(count_step(f"{number} eligible: {words}", f"no visit with {text}{later}", before, after))
+        after = count_rows(code[passed], arm[passed])
+        flow.extend(count_step(f"{place} eligible: {words}", f"no visit with {text}{later}", before, after))
         before = after
         if not passed.any():
             do = "Loosen the rule, or correct it."
@@ -160,12 +156,12 @@ def _last_step(
     """Those without such a visit, and of the others, or of their clones, the visits from time zero on."""
     lines: list[FlowStep] = []
     lost = passed & ~np.isin(code, subject)
-    out, visits_out = _counts(code[lost], arm[lost])
+    out, visits_out = count_rows(code[lost], arm[lost])
     started = aligned.time >= 0
     # One row may stand in several clones, so the arm is taken from the row each clone starts at.
     first = np.zeros(int(code.max()) + 1, dtype=np.int64)
     first[code[::-1]] = np.arange(len(code))[::-1]
-    kept, visits = _counts(aligned.code[started], arm[first[subject]][aligned.code[started]])
+    kept, visits = count_rows(aligned.code[started], arm[first[subject]][aligned.code[started]])
     for name in sorted({*out.index, *kept.index}):
         if name in out.index:
             patients, n = int(out[name]), int(visits_out[name])
@@ -178,7 +174,7 @@ def _last_step(
 
 
 def _time_zero(
-    table: Table, code: np.ndarray, time: np.ndarray, passed: Rows, rule: IndexRule, key: Key | None
+    table: Table, code: np.ndarray, ids: pd.Index, time: np.ndarray, passed: Rows, rule: IndexRule, key: Key | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Subject and row of each time zero; rows are in time order within a subject."""
     rows = np.flatnonzero(passed & (np.abs(time) < 1e-9) if rule.time_zero == "origin" else passed)
@@ -192,7 +188,8 @@ def _time_zero(
         if key is None:
             do = "Pass key=jax.random.key(...); a study file has its seed."
             raise CohortError(f"{table.name}: index date", 'a key for time_zero = "random"', "none", do)
-        share = np.asarray(jax.random.uniform(key, (len(subject),)))
+        share = np.zeros(len(subject))
+        share[np.argsort(ids.take(subject).astype(str))] = np.asarray(jax.random.uniform(key, (len(subject),)))
         return subject, rows[first + np.minimum((share * count).astype(np.int64), count - 1)]
     return subject, rows[first]
 
@@ -210,26 +207,19 @@ def _realigned(
     order = np.argsort(code, kind="stable")
     starts = np.searchsorted(code[order], np.arange(len(ids) + 1))
     lengths = np.diff(starts)[subject]
-    taken = np.concatenate([order[starts[s] : starts[s + 1]] for s in subject])
     new = np.repeat(np.arange(len(subject)), lengths)
+    before = np.concatenate([[0], np.cumsum(lengths)])[:-1]
+    taken = order[(starts[subject] - before)[new] + np.arange(len(new))]
     person = ids.take(subject)
     number = pd.Series(subject).groupby(subject).cumcount().to_numpy() + 1
     named = [f"{p}#{n}" for p, n in zip(person, number, strict=True)] if clones else person
-    at = np.concatenate([[0], np.cumsum(lengths)])[:-1]
-    baseline = np.array(
-        [
-            start + int(np.flatnonzero(taken[start : start + n] == r)[0])
-            for start, n, r in zip(at, lengths, row, strict=True)
-        ],
-        dtype=np.int64,
-    )
     return Aligned(
         table=table.take(taken),
         code=new,
         ids=pd.Index(named, dtype="str", name="subject"),
         person=pd.Index(person, dtype="str", name="person"),
         time=time[taken] - time[row][new],
-        baseline=baseline,
+        baseline=np.flatnonzero(taken == row[new]),
         shift=time[row],
     )
 
@@ -255,9 +245,3 @@ def _refuse_immortal_time(
             "Counting this immortal time makes the arm look better than it is."
         )
         raise CohortError(f"{table.name}: index date", f"time zero at or after {column}", got, do)
-
-
-def _counts(code: np.ndarray, arm: np.ndarray) -> tuple[pd.Series, pd.Series]:
-    """Patients and visits by arm."""
-    frame = pd.DataFrame({"code": code, "arm": arm})
-    return frame.groupby("arm")["code"].nunique(), frame["arm"].value_counts().sort_index()

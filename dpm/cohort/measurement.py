@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dpm.cohort import checks
-from dpm.cohort.cleaning import LedgerLine, replace_cells, touched
+from dpm.cohort.cleaning import LedgerLine, ledger_line, replace_cells
 from dpm.cohort.column import NUMBER
 from dpm.cohort.condition import Condition
 from dpm.cohort.outcome_role import Limits, OutcomeRole
@@ -81,16 +81,9 @@ def _structural(
         table.refuse(role.column, other, f"{rule.text} or an empty cell where {rule.when}", do=do)
         table = replace_cells(table, role.column, where, rule.text)
         reasons[where] = rule.reason
-        lines.append(
-            LedgerLine(
-                kind="structural zero",
-                rule=f"{rule.when}: {name} is {rule.text}",
-                column=role.column,
-                reason=rule.reason,
-                rows=touched(table, where, role.column),
-                subjects=len(np.unique(subject[where])),
-            )
-        )
+        words = f"{rule.when}: {name} is {rule.text}"
+        line = ledger_line(table, where, subject, "structural zero", words, column=role.column, reason=rule.reason)
+        lines.append(line)
     return table, reasons, tuple(lines)
 
 
@@ -204,12 +197,8 @@ def _censoring_lines(
     for code, what in ((1, "below its limit"), (2, "above its limit"), (3, "within an interval")):
         where = censored == code
         if where.any():
-            rows, subjects = touched(table, where, role.column), len(np.unique(subject[where]))
-            lines.append(
-                LedgerLine(
-                    kind="censor", rule=f"{role.column} {what}", column=role.column, rows=rows, subjects=subjects
-                )
-            )
+            words = f"{role.column} {what}"
+            lines.append(ledger_line(table, where, subject, "censor", words, column=role.column))
     return lines
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from dpm.cohort import checks
-from dpm.cohort.cleaning import LedgerLine, touched
+from dpm.cohort.cleaning import LedgerLine, ledger_line
 from dpm.cohort.column import Column, NumberColumn, TextColumn
 from dpm.cohort.files import read_table
 from dpm.cohort.pivot import Pivot, without_points
@@ -118,8 +118,7 @@ def _without_comments(table: Table) -> tuple[Table, tuple[LedgerLine, ...]]:
 
 
 def _line(table: Table, rows: Records, rule: str) -> LedgerLine:
-    subjects = len(np.unique(table.codes("ID")[0][rows]))
-    return LedgerLine(kind="exclude rows", rule=rule, rows=touched(table, rows), subjects=subjects)
+    return ledger_line(table, rows, table.codes("ID")[0], "exclude rows", rule)
 
 
 def _subjects(table: Table) -> Int[np.ndarray, " record"]:

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from dpm.cohort.column import as_text
+from dpm.cohort.condition import ConditionText
 from dpm.cohort.role import ColumnName, Role
 from dpm.cohort.transforms import TransformName
 
@@ -62,7 +63,7 @@ class StructuralZero(Role):
         reason: its code, kept beside the value.
     """
 
-    when: ColumnName
+    when: ConditionText
     value: float | str = 0.0
     reason: ColumnName
 

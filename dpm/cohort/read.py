@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from dpm.cohort import checks
-from dpm.cohort.cleaning import CleaningRule, LedgerLine, clean, touched
+from dpm.cohort.cleaning import CleaningRule, LedgerLine, clean, ledger_line
 from dpm.cohort.cohort import Cohort, counts_by_arm
 from dpm.cohort.condition import Condition
-from dpm.cohort.flow import FlowStep, count_step
+from dpm.cohort.declared import declared
+from dpm.cohort.flow import FlowStep, arm_of_rows, count_rows, count_step, count_table
 from dpm.cohort.follow_up import Who, follow, nothing_followed
 from dpm.cohort.index_date import Aligned, IndexRule, align
 from dpm.cohort.levels import in_order
@@ -23,7 +23,7 @@ from dpm.cohort.table import Table
 from dpm.cohort.transforms import TRANSFORMS
 from dpm.cohort.units import convert
 from dpm.errors import CohortError
-from dpm.types import Bool, Float, Int, Key
+from dpm.types import Float, Int, Key
 
 
 def read_cohort(
@@ -60,38 +60,19 @@ def read_cohort(
     """
     roles = parse_roles(roles)
     tables = source if isinstance(source, Tables) else assemble(source, roles, subjects=subjects, events=events)
-    tables, ledger = _prepared(tables, roles, _rules(rules), units, strict=tables is not source)
-    aligned = _aligned(tables.visits, roles, index, key)
-    if tables.events is not None:
-        _refuse_clones(index)
-    return _cohort(tables, roles, aligned, ledger, index)
-
-
-def _rules(rules: Sequence[CleaningRule | Mapping[str, object]]) -> tuple[CleaningRule, ...]:
-    try:
-        return tuple(rule if isinstance(rule, CleaningRule) else CleaningRule.model_validate(rule) for rule in rules)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = "rules: " + ".".join(str(part) for part in first["loc"])
-        keys = f"Keys: {', '.join(CleaningRule.model_fields)}."
-        raise CohortError(where, first["msg"].removeprefix("Value error, "), repr(first["input"]), keys) from None
-
-
-def _refuse_clones(index: IndexRule | None) -> None:
-    if index is not None and index.time_zero == "all":
-        got = 'time_zero = "all" with a table of events of its own'
-        raise CohortError(
-            "index date", "events beside each visit, to be cloned with it", got, "Join them to the visits."
-        )
+    tables, ledger, flow = _prepared(
+        tables, roles, declared(CleaningRule, rules, "rules"), units, strict=tables is not source
+    )
+    aligned = _aligned(tables.visits, roles, index, key, len({step.step for step in flow}) + 1)
+    return _cohort(tables, roles, aligned, ledger, flow, index)
 
 
 def _prepared(
     tables: Tables, roles: Roles, rules: tuple[CleaningRule, ...], units: Mapping[str, str] | None, *, strict: bool
-) -> tuple[Tables, tuple[LedgerLine, ...]]:
+) -> tuple[Tables, tuple[LedgerLine, ...], tuple[FlowStep, ...]]:
     """Cleaned, complete, and in the declared units; `strict`: no events of a subject without visits."""
-    ledger: tuple[LedgerLine, ...] = tables.ledger
-    visits, lines = clean(tables.visits, [rule for rule in rules if rule.table != "events"], roles.subject)
-    ledger += lines
+    visits, lines, flow = _cleaned(tables.visits, [rule for rule in rules if rule.table != "events"], roles)
+    ledger = tables.ledger + lines
     events = tables.events
     about_events = [rule for rule in rules if rule.table == "events"]
     if events is not None:
@@ -113,10 +94,30 @@ def _prepared(
         uses = tuple(use for use in roles.units if use[1] in elsewhere)
         events, lines = convert(events, uses, events.units if units is None else units, roles.subject)
         ledger += lines
-    return replace(tables, visits=visits, events=events), ledger
+    return replace(tables, visits=visits, events=events), ledger, flow
 
 
-def _aligned(table: Table, roles: Roles, index: IndexRule | None, key: Key | None) -> Aligned:
+def _cleaned(
+    table: Table, rules: Sequence[CleaningRule], roles: Roles
+) -> tuple[Table, tuple[LedgerLine, ...], tuple[FlowStep, ...]]:
+    """The visits after each rule; in the attrition table every rule that leaves rows out is a step of its own."""
+    table.require((roles.subject,))
+    checks.check_identifiers(table, roles.subject)
+    counts = count_table(table, roles.subject, roles.arm)
+    flow, number = [*count_step("1 read", "", counts, counts)], 1
+    ledger: tuple[LedgerLine, ...] = ()
+    for rule in rules:
+        before = count_table(table, roles.subject, roles.arm)
+        table, lines = clean(table, [rule], roles.subject)
+        ledger += lines
+        if rule.do != "set":
+            number += 1
+            after = count_table(table, roles.subject, roles.arm)
+            flow += count_step(f"{number} rule: {rule.when}", rule.reason, before, after)
+    return table, ledger, tuple(flow)
+
+
+def _aligned(table: Table, roles: Roles, index: IndexRule | None, key: Key | None, number: int) -> Aligned:
     code, ids = table.codes(roles.subject)
     named = pd.Index(ids, dtype="str", name="subject")
     if roles.time is None:
@@ -128,7 +129,7 @@ def _aligned(table: Table, roles: Roles, index: IndexRule | None, key: Key | Non
         checks.check_times(table, roles.subject, roles.time, code, raw, part, from_zero=index is None)
     time = raw / (PER_YEAR[roles.time.unit] if roles.time else 1.0)
     if index is not None:
-        return align(table, roles, code, named, time, index, key)
+        return align(table, roles, code, named, time, index, key, number=number)
     # In time order a subject's first row is its visit at time 0, so these rows are in the order of the codes.
     at_zero, zero = np.flatnonzero(time == 0), np.zeros(len(named))
     at_zero = at_zero[np.unique(code[at_zero], return_index=True)[1]]  # of several parts measured there, the first
@@ -136,7 +137,12 @@ def _aligned(table: Table, roles: Roles, index: IndexRule | None, key: Key | Non
 
 
 def _cohort(
-    tables: Tables, roles: Roles, aligned: Aligned, ledger: tuple[LedgerLine, ...], index: IndexRule | None
+    tables: Tables,
+    roles: Roles,
+    aligned: Aligned,
+    ledger: tuple[LedgerLine, ...],
+    flow: tuple[FlowStep, ...],
+    index: IndexRule | None,
 ) -> Cohort:
     table, code = aligned.table, aligned.code
     visits, lines = _visits(table, roles, aligned)
@@ -158,23 +164,23 @@ def _cohort(
         sources=(*tables.visits.sources, *(tables.events.sources if tables.events else ())),
         ledger=ledger,
     )
-    return replace(cohort, flow=_flow(cohort, tables, roles, aligned))
+    return replace(cohort, flow=_flow(cohort, roles, aligned, (*flow, *aligned.flow)))
 
 
-def _flow(cohort: Cohort, tables: Tables, roles: Roles, aligned: Aligned) -> tuple[FlowStep, ...]:
-    if not aligned.flow:
-        counts = counts_by_arm(cohort)
-        return count_step("1 read", "", counts, counts)
-    table = tables.visits
-    arm = table.text(roles.arm) if roles.arm else np.full(len(table), "all", dtype=object)
-    frame = pd.DataFrame({"code": table.codes(roles.subject)[0], "arm": arm})
-    counts = frame.groupby("arm")["code"].nunique(), frame["arm"].value_counts().sort_index()
-    return (*count_step("1 read", "", counts, counts), *aligned.flow)
+def _flow(cohort: Cohort, roles: Roles, aligned: Aligned, flow: tuple[FlowStep, ...]) -> tuple[FlowStep, ...]:
+    """The attrition with the visits dropped after the end of follow-up, where there are any."""
+    started = aligned.time >= 0
+    before = count_rows(aligned.code[started], arm_of_rows(aligned.table, roles.arm)[started])
+    after = counts_by_arm(cohort)
+    if int(before[1].sum()) == int(after[1].sum()):
+        return flow
+    step = f"{len({line.step for line in flow}) + 1} visits up to the end of follow-up"
+    return (*flow, *count_step(step, "after the end of follow-up", before, after))
 
 
 def _visits(table: Table, roles: Roles, aligned: Aligned) -> tuple[pd.DataFrame, tuple[LedgerLine, ...]]:
     columns: dict[str, object] = {"subject": aligned.ids.take(aligned.code), "time": aligned.time}
-    measured = np.zeros(len(table), dtype=bool)
+    measured, started = np.zeros(len(table), dtype=bool), aligned.time >= 0
     ledger: tuple[LedgerLine, ...] = ()
     for name, role in roles.outcomes.items():
         outcome = measure(table, name, role, aligned.code)
@@ -182,7 +188,7 @@ def _visits(table: Table, roles: Roles, aligned: Aligned) -> tuple[pd.DataFrame,
         measured |= outcome.measured
         ledger += outcome.ledger
     if roles.outcomes:
-        checks.check_measured(table, roles, aligned.code, measured)
+        checks.check_measured(table, roles, aligned.code, measured & started)
     for key in roles.factors:
         column = getattr(roles, key)
         if key == "part":
@@ -244,15 +250,7 @@ def _carried(
         at = np.zeros(len(table), dtype=bool)
         at[last[used]] = True
         rule = f"{column}: the last value up to {carry:g} years before time zero"
-        ledger.append(
-            LedgerLine(
-                kind="carry forward",
-                rule=rule,
-                column=column,
-                rows=touched(table, at, column),
-                subjects=int(used.sum()),
-            )
-        )
+        ledger.append(ledger_line(table, at, aligned.code, "carry forward", rule, column=column))
     return rows
 
 
@@ -279,19 +277,22 @@ def _events(tables: Tables, roles: Roles, aligned: Aligned) -> tuple[pd.DataFram
         who = Who(ids=aligned.ids, code=aligned.code, first=aligned.baseline, shift=aligned.shift)
     else:
         table = tables.events
-        place = aligned.ids.get_indexer(pd.Index(table.text(roles.subject), dtype="str"))
-        if (place < 0).any():
-            ledger = (_without_visits(table, place < 0, roles.subject),)
-        table, place = table.keep(place >= 0), place[place >= 0]
-        who = Who(ids=aligned.ids, code=place, first=None, shift=aligned.shift)
+        row, place = _of_clones(table.text(roles.subject), aligned.person)
+        gone = np.bincount(row, minlength=len(table)) == 0
+        if gone.any():
+            rule = "events of subjects that have no visits, or were left out"
+            ledger = (ledger_line(table, gone, table.codes(roles.subject)[0], "exclude rows", rule),)
+        table, who = table.take(row), Who(ids=aligned.ids, code=place, first=None, shift=aligned.shift)
     parts = [_process(table, name, roles, who) for name in roles.events]
     return pd.concat(parts, ignore_index=True), ledger
 
 
-def _without_visits(table: Table, gone: Bool[np.ndarray, " row"], subject: str) -> LedgerLine:
-    n = len(np.unique(table.codes(subject)[0][gone]))
-    rule = "events of subjects that have no visits, or were left out"
-    return LedgerLine(kind="exclude rows", rule=rule, rows=touched(table, gone), subjects=n)
+def _of_clones(subject: np.ndarray, person: pd.Index) -> tuple[Int[np.ndarray, " taken"], Int[np.ndarray, " taken"]]:
+    """Rows of a table of events, once for each clone of the person they are about, and the position of that clone."""
+    rows = pd.DataFrame({"person": pd.Series(subject, dtype="str"), "row": np.arange(len(subject))})
+    clones = pd.DataFrame({"person": pd.Series(person, dtype="str"), "place": np.arange(len(person))})
+    met = rows.merge(clones, on="person").sort_values(["row", "place"], kind="stable")
+    return met["row"].to_numpy(), met["place"].to_numpy()
 
 
 def _process(table: Table, name: str, roles: Roles, who: Who) -> pd.DataFrame:

@@ -112,8 +112,8 @@ class Table:
         """
         cells = self.columns[column]
         hint = "Leave a missing value empty, write decimals with a point, and keep units and signs such as < out."
-        self.refuse(column, cells.unreadable(), "numbers", "the text {}", hint)
         values = cells.numbers()
+        self.refuse(column, np.isnan(values) & ~cells.empty(), "numbers", "the text {}", hint)
         self.refuse(column, np.isinf(values), "finite numbers", "{}", "Leave a missing value empty.")
         return values
 

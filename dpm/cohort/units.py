@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpm.cohort.cleaning import LedgerLine, touched
-from dpm.cohort.column import NumberColumn
+from dpm.cohort.cleaning import LedgerLine, ledger_line
+from dpm.cohort.column import NUMBER, Column, NumberColumn, TextColumn, as_text
 from dpm.cohort.table import Table
 from dpm.errors import CohortError
+from dpm.types import Bool
 
 if TYPE_CHECKING:
     import pint
@@ -20,6 +21,7 @@ Uses = tuple[tuple[str, str, str], ...]
 
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 POWER = re.compile(r"(?<![\w.])10(?:([⁰¹²³⁴⁵⁶⁷⁸⁹]+)|(?:\^|\*\*?)(\d+))")
+SIGNED = re.compile(rf"([<>]=?\s*)({NUMBER.pattern})")
 LEADING = re.compile(r"(\d+\.?\d*(?:[eE][+-]?\d+)?)\s*[*·×]?\s*(|/.+|[^\d*/].*)")
 
 
@@ -50,24 +52,33 @@ def convert(table: Table, uses: Uses, units: Mapping[str, str], subject: str) ->
         factor, offset = _change(table.name, role, column, own, declared)
         if factor == 1.0 and offset == 0.0:
             continue
-        values = table.number(column)
-        measured = ~np.isnan(values)
+        cells, measured = _converted(table, column, factor, offset)
         codes, _ = table.codes(subject)
         rule = f"{column}: {own} to {declared}, multiplied by {factor:.10g}" + (
             f", plus {offset:.10g}" if offset else ""
         )
-        lines.append(
-            LedgerLine(
-                kind="convert",
-                rule=rule,
-                column=column,
-                reason=f"the unit declared in {role}",
-                rows=touched(table, measured, column),
-                subjects=len(np.unique(codes[measured])),
-            )
-        )
-        table = table.with_columns({column: NumberColumn(factor * values + offset)}, table.origins.get(column))
+        why = f"the unit declared in {role}"
+        lines.append(ledger_line(table, measured, codes, "convert", rule, column=column, reason=why))
+        table = table.with_columns({column: cells}, table.origins.get(column))
     return table, tuple(lines)
+
+
+def _converted(table: Table, column: str, factor: float, offset: float) -> tuple[Column, Bool[np.ndarray, " row"]]:
+    """The cells in the other unit, and where there are any; `<0.3` keeps its sign."""
+    cells = table.columns[column]
+    signed = [SIGNED.fullmatch(text) for text in cells.levels] if isinstance(cells, TextColumn) else []
+    if not isinstance(cells, TextColumn) or not any(signed):
+        values = table.number(column)
+        return NumberColumn(factor * values + offset), ~np.isnan(values)
+    levels = [
+        f"{found[1]}{as_text(factor * float(found[2]) + offset)}"
+        if found
+        else as_text(factor * float(text) + offset)
+        if NUMBER.fullmatch(text)
+        else text  # refused where the outcome is measured, with its row
+        for text, found in zip(cells.levels, signed, strict=True)
+    ]
+    return TextColumn.of(np.array(levels, dtype=object)[cells.codes]), ~cells.empty()
 
 
 def _change(name: str, role: str, column: str, own: str, declared: str) -> tuple[float, float]:

@@ -29,7 +29,7 @@ class MeanChange:
     $$\Delta = \frac1{n_1} \sum_{i:\,\text{treated}} \{Y_i^{(1)}(t) - Y_i^{(0)}(t)\}$$
 
     A patient's value at $t$ is the measurement nearest to it within the window. Baseline is the same in both courses
-    and cancels. Hypothetical strategy: had the patient not died or been transplanted; a patient without a
+    and cancels. Hypothetical strategy: had the event that ended follow-up not happened; a patient without a
     measurement in the window is imputed from a model of the treated arm given everything measured in that patient,
     and visits that exist only because the patient was dying do not stand for a visit at $t$.
 
@@ -85,8 +85,8 @@ class MeanChange:
         rule = self.visit_rule
         return (
             "not a visit that exists only because the patient was dying: one within "
-            f"{rule.within_days:g} days before death or transplant and more than {rule.off_schedule_days:g} days from "
-            "every planned time"
+            f"{rule.within_days:g} days before the event that ended follow-up and more than "
+            f"{rule.off_schedule_days:g} days from every planned time"
         )
 
     def counts(self, cohort: Cohort) -> dict[str, int]:
@@ -111,7 +111,7 @@ class SlopeDifference:
     s_i = \frac{\mu_i(t_2) - \mu_i(t_1)}{t_2 - t_1}$$
 
     with $\mu_i$ the expected course; for a linear trajectory, the difference in slopes. Hypothetical strategy: the
-    course of a patient who died or was transplanted is continued by the model, given what was measured before.
+    course of a patient whose follow-up an event ended is continued by the model, given what was measured before.
 
     Attributes:
         outcome: as named in the cohort.

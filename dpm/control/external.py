@@ -70,7 +70,7 @@ def _mean_change(trial: Cohort, control: Cohort, estimand: MeanChange, level: fl
         sizes={"treated measured in the window": len(changes[0]), "controls measured in the window": len(changes[1])},
         assumptions=(
             "The two cohorts differ in nothing that matters but treatment.",
-            "Those measured in the window are like those who died, were transplanted or missed the visit before it.",
+            "Those measured in the window are like those whose follow-up ended before it or who missed the visit.",
         ),
         note=f"Complete cases only: survivors with a visit. {FOR_NEW_PATIENTS}",
     )

@@ -5,7 +5,7 @@ import pandas as pd
 
 from dpm.report.numbers import MISSING, number
 from dpm.report.run_folder import each_row
-from dpm.report.tables import Line, Table
+from dpm.report.tables import Line, Table, with_unit
 
 
 def cleaning_table(ledger: pd.DataFrame) -> Table:
@@ -34,7 +34,7 @@ def quality_table(quality: pd.DataFrame) -> Table:
     lines = tuple(
         Line(
             cells=(
-                f"{row['variable']} [{row['unit']}]" if row["unit"] not in ("", "1") else str(row["variable"]),
+                with_unit(row),
                 str(row["source"]),
                 number(row["n"], 0),
                 *(share(row[column]) for column in shares),
@@ -75,7 +75,7 @@ def support_table(support: pd.DataFrame) -> Table:
     lines = tuple(
         Line(
             cells=(
-                f"{row['variable']} [{row['unit']}]" if row["unit"] not in ("", "1") else str(row["variable"]),
+                with_unit(row),
                 share(row["outside_percentiles"]),
                 share(row["outside_range"]),
                 number(row["smd"], 2),

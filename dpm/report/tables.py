@@ -54,12 +54,17 @@ def flow_table(flow: pd.DataFrame) -> Table:
     return Table(caption="Patients and visits at each step", columns=columns, lines=lines, numeric=(3, 4))
 
 
+def with_unit(row: Row) -> str:
+    """A variable and its unit, where it has one."""
+    return f"{row['variable']} [{row['unit']}]" if row["unit"] not in ("", "1") else str(row["variable"])
+
+
 def baseline_table(baseline: pd.DataFrame) -> Table:
     arms = [str(column) for column in baseline if column not in ("variable", "unit", "statistic", "smd")]
     lines = tuple(
         Line(
             cells=(
-                f"{row['variable']} [{row['unit']}]" if row["unit"] not in ("", "1") else row["variable"],
+                with_unit(row),
                 row["statistic"],
                 *(str(row[arm]) for arm in arms),
                 number(row["smd"], 2),

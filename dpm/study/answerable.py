@@ -28,6 +28,7 @@ def require_answerable(materials: Materials) -> None:
         _within_follow_up(materials, estimand, where)
         if isinstance(estimand, MeanChange):
             _measured(materials, estimand, where)
+    _uncensored(materials)
     _checkable(materials)
 
 
@@ -74,6 +75,18 @@ def _compared(materials: Materials) -> Iterator[tuple[str, Cohort]]:
     asked = materials.study.compare
     if "unadjusted" in asked.methods or asked.truth is not None:
         yield "history", materials.history
+
+
+def _uncensored(materials: Materials) -> None:
+    """Held-out coverage and comparisons set measurements beside predictions: a limit is neither."""
+    for outcome in materials.study.outcomes:
+        for name, cohort in (("history", materials.history), ("trial", materials.trial)):
+            beyond = int(cohort.beyond_limits(outcome).sum())
+            if beyond:
+                where = f"{materials.file.path}: cohorts.{name}: {outcome}"
+                got = f"{beyond:,} of {int(cohort.visits[outcome].notna().sum()):,} values beyond a limit"
+                do = "Fit and check it in Python, or ask about an outcome without values beyond a limit."
+                raise StudyError(where, "measured values to check and compare", got, do)
 
 
 def _checkable(materials: Materials) -> None:

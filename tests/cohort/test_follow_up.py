@@ -4,8 +4,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from jax import numpy as jnp
 
-from dpm.cohort import Cohort, Tables, read_cohort
+from dpm.cohort import Cohort, IndexRule, Tables, read_cohort
 from dpm.cohort.files import read_table
 from dpm.errors import CohortError
 
@@ -180,6 +181,58 @@ def test_an_event_between_two_times() -> None:
         beside(role, what=WHAT, when=WHEN, latest={"A": 1.5})
     with pytest.raises(CohortError, match="latest: expected an upper end only beside an event, got 4 in row 4"):
         beside(role, what=WHAT, when=WHEN, latest={"B": 4.0})
+
+
+def test_an_interval_may_begin_at_entry() -> None:
+    """Found at the first visit after baseline: it lies in (0, 1]."""
+    found = {"what": {"A": "death"}, "when": {"A": 0.0}, "latest": {"A": 1.0}}
+    only = VISITS[VISITS["id"] == "A"].iloc[:1]
+    cohort = beside({**END, "until": "latest"}, only, **found)
+    assert rows(cohort, "event", "entry", "time", "until") == [["death", 0, 0, 1]]
+    with pytest.raises(CohortError, match="an event or end of follow-up after entry"):
+        beside({**END, "until": "latest"}, only, what={"A": "death"}, when={"A": 0.0}, latest={"A": 0.0})
+
+
+def test_what_recurred_before_a_moved_time_zero_is_history() -> None:
+    visits = pd.DataFrame({"id": ["A", "A", "B"], "year": [0.0, 1.0, 0.0], "y": [1.0, 5.0, 5.0]})
+    events = [event for event in EVENTS if event["kind"] == "relapse" and event["id"] != "C"]
+    index = IndexRule(eligible={"high": "y >= 5"})
+    cohort = read_cohort(visits, roles(relapse=PROCESSES["relapse"]), events=pd.DataFrame(events), index=index)
+    assert rows(cohort, "subject", "event", "time") == [
+        ["B", "censored", 3.0],
+        ["A", "relapse", 0.5],
+        ["A", "censored", 1.0],
+    ]
+
+
+def test_what_is_known_at_a_time() -> None:
+    cohort = apart(EVENTS, **PROCESSES)
+    known = cohort.known_at(1.0)
+    assert known.events[["process", "subject", "event", "time"]].values.tolist() == [
+        ["end", "A", "censored", 1.0],
+        ["end", "B", "censored", 1.0],
+        ["end", "C", "transplant", 1.0],
+        ["relapse", "B", "censored", 1.0],
+        ["relapse", "A", "relapse", 0.5],
+        ["relapse", "A", "censored", 1.0],
+        ["relapse", "C", "censored", 1.0],
+    ]
+    assert known.visits["time"].max() <= 1.0
+    found = {"what": {"A": "death"}, "when": {"A": 0.5}, "latest": {"A": 2.0}}
+    between = beside({**END, "until": "latest"}, VISITS[VISITS["id"] == "A"].iloc[:1], **found)
+    assert rows(between.known_at(1.0), "event", "time", "until") == [["censored", 0.5, 0.5]]
+    assert rows(between.known_at(2.0), "event", "time", "until") == [["death", 0.5, 2.0]]
+
+
+def test_events_as_arrays() -> None:
+    records = apart(EVENTS, **PROCESSES).records()
+    assert records.events["end"].kind.tolist() == [[1, 0, 2]]
+    relapse = records.events["relapse"]
+    assert relapse.present.tolist() == [[True, True, True], [True, False, False], [True, False, False]]
+    assert relapse.kind[:, 0].tolist() == [1, 1, 0]
+    assert relapse.time[:, 0].tolist() == [0.5, 1.5, 2.0]
+    assert not records.at(records.time).events["end"].present.any()
+    assert records.hide(jnp.asarray([True, False, False])).events["relapse"].present.sum(axis=0).tolist() == [0, 1, 1]
 
 
 def test_visits_after_the_end() -> None:

@@ -213,14 +213,54 @@ def test_a_start_needs_a_time() -> None:
         read(IndexRule(start="dose"), roles, text)
 
 
-def test_clones_with_a_table_of_events_are_refused() -> None:
+def test_a_table_of_events_is_about_every_clone() -> None:
     frame = pd.read_csv(io.StringIO(TABLE))
     events = frame.drop_duplicates("id")[["id", "event", "stop"]]
     visits = frame.drop(columns=["event", "stop"])
-    with pytest.raises(CohortError, match="events beside each visit"):
-        read_cohort(visits, ROLES, events=events, index=IndexRule(time_zero="all"))
-    cohort = read_cohort(visits, ROLES, events=events, index=IndexRule(eligible=HIGH))
-    assert cohort.events.set_index("subject")["time"].to_dict() == {"A": 9, "B": 5, "D": 3}
+    for time_zero in ("all", "first"):
+        rule = IndexRule(eligible=HIGH, time_zero=time_zero)
+        apart, beside = read_cohort(visits, ROLES, events=events, index=rule), read(rule)
+        pd.testing.assert_frame_equal(apart.events.drop(columns="row"), beside.events.drop(columns="row"))
+
+
+def test_a_random_time_zero_does_not_depend_on_the_order_of_subjects() -> None:
+    lines = TABLE.splitlines()
+    turned = "\n".join([lines[0], *lines[7:], *lines[4:7], *lines[1:4]])
+    rule = IndexRule(time_zero="random")
+    draws = [(zeros(read(rule, seed=seed)), zeros(read(rule, text=turned, seed=seed))) for seed in range(8)]
+    assert all(one == other for one, other in draws)
+    assert len({tuple(one.items()) for one, _ in draws}) > 1
+
+
+def test_attrition_begins_with_the_file() -> None:
+    """Rules that leave rows out are steps of their own, and so are visits after the end of follow-up."""
+    late = TABLE + "D,placebo,1200,9,90,,death,1095.75\n"
+    drops = {**ROLES["events"]["end"], "visits_after": "drop"}
+    cohort = read_cohort(
+        pd.read_csv(io.StringIO(late)),
+        {**ROLES, "events": {"end": drops}},
+        rules=[
+            {"when": "weight == 60", "do": "drop rows", "reason": "not a visit"},
+            {"when": "id == B", "do": "drop subjects", "reason": "withdrawn"},
+        ],
+        index=IndexRule(),
+    )
+    steps = flow_table(cohort)
+    kept = steps[steps["reason"] == ""].groupby("step", sort=False)[["patients", "visits"]].sum()
+    assert kept.reset_index().values.tolist() == [
+        ["1 read", 4, 10],
+        ["2 rule: weight == 60", 4, 9],
+        ["3 rule: id == B", 3, 6],
+        ["4 time zero: first eligible visit", 3, 6],
+        ["5 visits up to the end of follow-up", 3, 5],
+    ]
+
+
+def test_a_subject_measured_only_before_time_zero_is_refused() -> None:
+    text = TABLE.replace("B,active,365.25,2", "B,active,365.25,").replace("B,active,1461,7", "B,active,1461,")
+    assert read(IndexRule(), text=text).n_subjects == 4
+    with pytest.raises(CohortError, match="none at any of its visits from time zero on"):
+        read(IndexRule(eligible={"heavier": "weight >= 82"}, time_zero="last"), text=text)
 
 
 def test_an_unreadable_rule_is_refused_at_once() -> None:

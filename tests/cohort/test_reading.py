@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from dpm.cohort import Cohort, Encodings, Roles, parse_roles, read_cohort
 from dpm.cohort.transforms import TRANSFORMS, TransformName
+from dpm.errors import CohortError
 
 from .tables import PBC_ROLES, SMALL, SMALL_ROLES, as_text, edited, with_roles
 
@@ -257,3 +258,12 @@ def test_roles_survive_json() -> None:
     assert Roles.model_validate_json(PBC_ROLES.model_dump_json()) == PBC_ROLES
     assert PBC_ROLES.label("log_bilirubin") == "Serum bilirubin"
     assert PBC_ROLES.label("log_albumin") == "log albumin"
+
+
+def test_decimal_identifiers_too_long_for_them_are_refused() -> None:
+    frame = pd.DataFrame({"id": [2.0**53 + 2.0, 1.0], "y": [1.0, 2.0], "t": [0.0, 0.0]})
+    outcome = {"column": "y", "unit": "1", "higher_is": "worse"}
+    roles = {"subject": "id", "time": {"column": "t", "unit": "years"}, "outcomes": {"y": outcome}}
+    with pytest.raises(CohortError, match="identifiers that decimal numbers can hold"):
+        read_cohort(frame, roles)
+    assert read_cohort(frame.assign(id=[2.0**53, 1.0]), roles).n_subjects == 2

@@ -72,6 +72,14 @@ def test_limits_of_each_value_are_converted_with_it() -> None:
     assert sorted(converted) == ["lloq", "to", "y"]
 
 
+def test_signs_keep_their_place_in_another_unit() -> None:
+    cohort = read("g/L", "mg/dL", ["<30", "250", "> 900", None], {"limits": {"signs": True}})
+    assert cohort.visits["y"].tolist()[:3] == pytest.approx([0.3, 2.5, 9.0])
+    assert cohort.visits["y_censored"].astype(str).tolist()[:3] == ["below", "", "above"]
+    with pytest.raises(CohortError, match="finite numbers, or finite numbers after < or >"):
+        read("g/L", "mg/dL", ["<30", "much"], {"limits": {"signs": True}})
+
+
 FRAME = pd.DataFrame(
     {"id": ["A", "B"], "bilirubin": [100.0, 200.0], "event": ["death", "censored"], "week": [52.0, 26.0]}
 )

@@ -28,8 +28,8 @@ def run(context: Context) -> str:
     outcome = materials.study.outcomes[0]
     arm = arm_of(materials)
     shown = chosen(materials.trial, outcome, asked.show)
-    visits = materials.trial.subset(shown).until(asked.years).visits
-    measured = visits[visits[outcome].notna()]
+    seen = materials.trial.subset(shown).until(asked.years)
+    measured = seen.visits[seen.visits[outcome].notna() & ~seen.beyond_limits(outcome)]
     table = measured[["subject", "time"]].assign(value=measured[outcome], baseline=measured["time"] == 0)
     context.table("arm/twin_visits.csv", table)
     last = min(asked.years, float(materials.posterior.provenance["longest_follow_up"]))
