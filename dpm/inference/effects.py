@@ -25,7 +25,7 @@ class EffectDraws(NamedTuple):
     """Conditional draws of subject effects.
 
     Attributes:
-        effects: unconstrained scale.
+        effects: unconstrained scale; below them a row per discrete site of the model, its drawn values.
         acceptance: per subject, share of proposals accepted, over all draws; near 0.8 for a normal conditional.
         converged: per subject, share of population draws whose inner mode was found, at draws of finite density.
     """
@@ -64,6 +64,9 @@ def draw_effects(
         replicates: independent draws per population draw and subject.
         steps: of the sampler.
     """
+    if not hierarchy.n_effects and not hierarchy.classes:
+        certain = jnp.ones(records.n_subjects)
+        return EffectDraws(jnp.zeros((len(vectors), replicates, 0, records.n_subjects)), certain, certain)
     return _draw_effects(vectors, records, key, hierarchy, replicates, steps)
 
 
