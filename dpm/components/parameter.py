@@ -108,7 +108,7 @@ class Parameter:
         """
         value = self._typical(name, subtype) * jnp.ones(records.n_subjects)
         for covariate, scalar in self.effects.items():
-            value = value + sample_scalar(f"{name}_{covariate}", scalar) * _covariate(name, covariate, records)
+            value = value + sample_scalar(f"{name}_{covariate}", scalar) * covariate_of(name, covariate, records)
         for grouping, scalar in self.groups.items():
             membership = _column(name, "groups", grouping, records.groups)
             spread = sample_scalar(f"{name}_{grouping}_sd", scalar)
@@ -138,7 +138,12 @@ class Parameter:
         return total
 
 
-def _covariate(name: str, covariate: str, records: Records) -> PerSubject:
+def covariate_of(name: str, covariate: str, records: Records) -> PerSubject:
+    """A covariate of every subject; `name` is who asks.
+
+    Raises:
+        ModelError: the cohort does not have it, or not of every subject.
+    """
     column = _column(name, "covariates", covariate, records.covariates)
     if covariate in records.missing:
         do = "Give the model a distribution of it (covariates=), exclude these subjects, or drop the covariate."

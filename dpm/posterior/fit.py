@@ -9,6 +9,8 @@ from jax import numpy as jnp
 from dpm.cohort.cohort import Cohort
 from dpm.cohort.encodings import Encodings
 from dpm.cohort.records import Records
+from dpm.components.event import refuse_without_events
+from dpm.components.progression import ProgressionModel
 from dpm.errors import ModelError
 from dpm.inference.draws import Method
 from dpm.inference.hierarchy import Hierarchy
@@ -31,7 +33,7 @@ def fit(model: Model, cohort: Cohort, *, method: Method, key: Key, keep_subjects
 
     Raises:
         ModelError: a subject contributes neither a measurement nor an event, the model names what the cohort lacks,
-            or it takes censored values as measured.
+            it takes censored values as measured, or it has a hazard of an event that nobody had.
         InferenceError: the method failed; the message says where.
     """
     encodings = Encodings.learn(cohort)
@@ -45,6 +47,9 @@ def fit(model: Model, cohort: Cohort, *, method: Method, key: Key, keep_subjects
             "fit", "at least one measurement or event of every subject", got, "Exclude these subjects, with a reason."
         )
     _refuse_limits_as_values(model, cohort, records)
+    if isinstance(model, ProgressionModel):
+        for name, process in model.events.items():
+            refuse_without_events(name, process, records)
     large = records.time.size > BUCKETS_FROM
     draws = method.run(model, cohort.buckets(encodings) if large else records, key=key)
     return Posterior.of(model, cohort, encodings, draws, method=repr(method), keep_subjects=keep_subjects)
