@@ -30,6 +30,10 @@ class ModelError(DPMError):
     """The model cannot be built, or does not fit the cohort it is given."""
 
 
+class ModelWarning(UserWarning):
+    """The model can be fitted, and the cohort hardly tells a part of it; kept among the notes of the posterior."""
+
+
 class InferenceError(DPMError):
     """A fit failed, or its inner problem did."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import jax
 import numpy as np
 import pandas as pd
 
@@ -51,7 +52,7 @@ def visual_check(
     """
     records = cohort.records(posterior.encodings)
     hierarchy = posterior.hierarchy(records)
-    vectors = posterior.vectors(hierarchy, n_simulations)
+    vectors = posterior.vectors(hierarchy, n_simulations, key=jax.random.fold_in(key, 1))
     simulated = np.asarray(simulate_draws(hierarchy, vectors, records, key=key).measurement[outcome])
     time, seen, values = (np.asarray(x) for x in (records.time, records.observed[outcome], records.values[outcome]))
     low_end, high_end = _limits(cohort, outcome)

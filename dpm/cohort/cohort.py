@@ -200,6 +200,10 @@ class Cohort:
                 name: jnp.asarray(self.subjects[f"clock.{name}"].to_numpy(dtype=np.float64))
                 for name in self.roles.clocks
             },
+            unseen={name: jnp.asarray(values) for name, values in encodings.unseen(self).items()},
+            knots={
+                name: jnp.tile(jnp.asarray(knots)[:, None], self.n_subjects) for name, knots in encodings.knots.items()
+            },
         )
 
     def buckets(self, encodings: Encodings | None = None, *, most_waste: float = MOST_WASTE) -> Buckets:

@@ -11,6 +11,9 @@ from dpm.cohort.roles import CovariateRole, Roles
 from dpm.errors import CohortError
 from dpm.types import Float
 
+KNOTS = {3: (0.1, 0.5, 0.9), 4: (0.05, 0.35, 0.65, 0.95), 5: (0.05, 0.275, 0.5, 0.725, 0.95)}
+"""Quantiles at which so many knots lie (Harrell 2015, *Regression Modeling Strategies*, table 2.3)."""
+
 
 @runtime_checkable
 class Baseline(Protocol):
@@ -28,7 +31,7 @@ class Baseline(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Encodings:
-    r"""Centre and scale of each covariate, levels of each grouping.
+    r"""Centre, scale and knots of each covariate, levels of each grouping.
 
     $$x_i = (z_i - c) / s,$$ with $c$ and $s$ the mean and standard deviation (divisor $n - 1$) of the
     cohort learned from for a standardised covariate, 0 and 1 for any other.
@@ -38,6 +41,7 @@ class Encodings:
         levels: of each group and subgroup, those met in the cohort learned from, in order.
         meaning: of each covariate, its transform and unit, so that a cohort in another unit is refused.
         factors: of each factor of visits (`mode`, `occasion`, `part`), the levels met, the commonest first.
+        knots: of each covariate whose role asks for them, on the scale of $x$.
     """
 
     centre: dict[str, float]
@@ -45,13 +49,14 @@ class Encodings:
     levels: dict[str, tuple[str, ...]]
     meaning: dict[str, str] = field(default_factory=dict)
     factors: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    knots: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def learn(cls, cohort: Baseline) -> "Encodings":
         """The encodings of this cohort.
 
         Raises:
-            CohortError: a covariate to standardise has the same value in every subject.
+            CohortError: a covariate to standardise has the same value in every subject, or one too few for its knots.
         """
         roles, subjects = cohort.roles, cohort.subjects
         spread = {name: _centre_scale(subjects[name], role.standardise) for name, role in roles.covariates.items()}
@@ -61,6 +66,11 @@ class Encodings:
             levels={name: in_order(subjects[name].unique()) for name in roles.groupings},
             meaning={name: _meaning(role) for name, role in roles.covariates.items()},
             factors={name: _commonest_first(cohort.visits[name]) for name in roles.factors},
+            knots={
+                name: _knots((subjects[name] - spread[name][0]) / spread[name][1], role.knots)
+                for name, role in roles.covariates.items()
+                if role.knots
+            },
         )
 
     def covariates(self, cohort: Baseline) -> dict[str, Float[np.ndarray, " subject"]]:
@@ -88,6 +98,16 @@ class Encodings:
             for name, levels in self.levels.items()
         }
 
+    def unseen(self, cohort: Baseline) -> dict[str, Float[np.ndarray, "level subject"]]:
+        """One-hot membership of the levels not met before, per grouping that has any, in order."""
+        found = {}
+        for name, levels in self.levels.items():
+            text = cohort.subjects[name].astype(str).to_numpy()
+            new = np.asarray(in_order(text[~np.isin(text, levels)]))
+            if len(new):
+                found[name] = (new[:, None] == text[None, :]).astype(float)
+        return found
+
     def levels_of_visits(self, cohort: Baseline) -> dict[str, Float[np.ndarray, "level visit_row"]]:
         """One-hot level of every row of `visits` per factor.
 
@@ -112,7 +132,8 @@ class Encodings:
         """Plain numbers, texts and lists, as JSON takes them."""
         levels = {name: list(values) for name, values in self.levels.items()}
         factors = {name: list(values) for name, values in self.factors.items()}
-        learned: dict[str, dict[str, Any]] = {"levels": levels, "factors": factors}
+        knots = {name: list(values) for name, values in self.knots.items()}
+        learned: dict[str, dict[str, Any]] = {"levels": levels, "factors": factors, "knots": knots}
         return learned | {"centre": dict(self.centre), "scale": dict(self.scale), "meaning": dict(self.meaning)}
 
     @classmethod
@@ -124,6 +145,7 @@ class Encodings:
             levels={name: tuple(values) for name, values in saved["levels"].items()},
             meaning=dict(saved.get("meaning", {})),
             factors={name: tuple(values) for name, values in saved.get("factors", {}).items()},
+            knots={name: tuple(map(float, values)) for name, values in saved.get("knots", {}).items()},
         )
 
 
@@ -139,6 +161,19 @@ def _centre_scale(values: pd.Series, standardise: bool) -> tuple[float, float]:
             "Set standardise = false, or drop the covariate.",
         )
     return float(x.mean()), float(x.std(ddof=1))
+
+
+def _knots(values: pd.Series, count: int) -> tuple[float, ...]:
+    x = values.dropna().to_numpy(dtype=np.float64)
+    knots = np.quantile(x, KNOTS[count]) if len(x) else np.zeros(count)
+    if np.any(np.diff(knots) <= 0):
+        raise CohortError(
+            f"covariates.{values.name}",
+            f"{count} knots that differ, at quantiles of its values",
+            f"{', '.join(f'{knot:.3g}' for knot in knots)} from {len(np.unique(x)):,} distinct values",
+            "Ask for fewer knots, or drop them.",
+        )
+    return tuple(knots.tolist())
 
 
 def _meaning(role: CovariateRole) -> str:

@@ -22,7 +22,6 @@ class EventRecords:
         until: later than `time` where the event is only known to lie in (`time`, `until`], equal to it elsewhere.
         kind: 0 where there was none until `time`, k for the k-th type of the process.
         present: where there is an episode at all; the other arrays are zero elsewhere.
-        types: of the process, in order.
     """
 
     entry: Float[Array, "episode subject"]
@@ -30,7 +29,6 @@ class EventRecords:
     until: Float[Array, "episode subject"]
     kind: Int[Array, "episode subject"]
     present: Bool[Array, "episode subject"]
-    types: tuple[str, ...] = field(default=(), metadata={"static": True})
 
 
 @jax.tree_util.register_dataclass
@@ -51,6 +49,8 @@ class Records:
         events: per process.
         levels: per factor of visits (`mode`, `occasion`, `part`), one-hot; the first level is the commonest at the fit.
         origins: per clock other than study time, its value at time zero [years].
+        unseen: per grouping with levels that were not met at the fit, one-hot membership of these, in order.
+        knots: per covariate whose role asks for them, its knots in the cohort of the fit, the same for every subject.
     """
 
     time: Float[Array, "visit subject"]
@@ -64,33 +64,29 @@ class Records:
     events: dict[str, EventRecords] = field(default_factory=dict)
     levels: dict[str, Float[Array, "level visit subject"]] = field(default_factory=dict)
     origins: dict[str, Float[Array, " subject"]] = field(default_factory=dict)
+    unseen: dict[str, Float[Array, "level subject"]] = field(default_factory=dict)
+    knots: dict[str, Float[Array, "knot subject"]] = field(default_factory=dict)
 
     @property
     def n_subjects(self) -> int:
         return int(self.time.shape[-1])
 
     def hide(self, subjects: Bool[Array, " subject"]) -> "Records":
-        """The same arrays with every measurement and event of `subjects` masked: they add nothing to a likelihood."""
+        """The same arrays with every measurement and event of `subjects` masked: they add nothing to a likelihood.
+
+        Of covariates that some subject lacks, `subjects` lack them too.
+        """
         keep = ~subjects[None, :]
         observed = {name: mask & keep for name, mask in self.observed.items()}
+        missing = {name: gone | subjects for name, gone in self.missing.items()}
         events = {name: replace(rows, present=rows.present & keep) for name, rows in self.events.items()}
-        return replace(self, observed=observed, events=events)
+        return replace(self, observed=observed, events=events, missing=missing)
 
     def at(self, time: Float[Array, "visit subject"]) -> "Records":
-        """The same subjects at other times, nothing measured and no event known; visits of the first level.
-
-        Events are then drawn from the time on up to which none is known to have happened.
-        """
+        """The same subjects at other times, nothing measured and no event known; visits of the first level."""
         nothing = {name: jnp.zeros(time.shape) for name in self.values}
         unseen = {name: jnp.zeros(time.shape, bool) for name in self.values}
-        events = {
-            name: replace(
-                rows,
-                entry=jnp.broadcast_to(jnp.maximum(rows.entry, rows.time).max(axis=0), rows.entry.shape),
-                present=jnp.zeros_like(rows.present),
-            )
-            for name, rows in self.events.items()
-        }
+        events = {name: replace(rows, present=jnp.zeros_like(rows.present)) for name, rows in self.events.items()}
         first = {
             name: jnp.zeros((one_hot.shape[0], *time.shape)).at[0].set(1.0) for name, one_hot in self.levels.items()
         }

@@ -39,7 +39,8 @@ class CovariateRole(Role):
         levels: all levels the column may hold. Without it `level` has to occur in the table,
             so that a misspelt level is not read as a column of zeros.
         missing: of a subject without a value: refuse the table, or keep the subject. A model that uses the covariate
-            refuses a kept one; tables of the cohort count it.
+            refuses a kept one unless it models it; tables of the cohort count it.
+        knots: of a number, how many knots a spline of it has (0, 3, 4 or 5), at quantiles of the cohort learned from.
         label: for tables and figures.
     """
 
@@ -50,6 +51,7 @@ class CovariateRole(Role):
     level: str | None = None
     levels: tuple[str, ...] = ()
     missing: Literal["refuse", "keep"] = "refuse"
+    knots: Literal[0, 3, 4, 5] = 0
     label: str = ""
 
     @model_validator(mode="after")
@@ -58,8 +60,8 @@ class CovariateRole(Role):
             raise ValueError('a unit for a number ("1" where it has none) or a level for an indicator')
         if self.level is None and self.levels:
             raise ValueError("levels only beside a level, the one that counts as 1")
-        if self.level is not None and (self.unit or self.standardise or self.transform != "identity"):
-            raise ValueError("an indicator without unit and transform, and not standardised")
+        if self.level is not None and (self.unit or self.standardise or self.transform != "identity" or self.knots):
+            raise ValueError("an indicator without unit, transform and knots, and not standardised")
         if self.levels and self.level not in self.levels:
             raise ValueError("a level that is among levels")
         return self

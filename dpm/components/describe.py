@@ -7,8 +7,8 @@ from jax import numpy as jnp
 from numpyro import distributions as dist
 
 from dpm.components.card import ModelCard
-from dpm.components.event import Event
-from dpm.components.parameter import ByLevel, Parameter, Scalar, identity
+from dpm.components.covariate_effect import CovariateEffect
+from dpm.components.parameter import ByClass, ByLevel, Parameter, Scalar, identity
 from dpm.components.progression import CORRELATION_SITE, ProgressionModel
 from dpm.types import Model
 
@@ -67,10 +67,10 @@ def _equations(model: ProgressionModel) -> Iterator[dict[str, str]]:
         yield {"latex": trajectory.equation, "text": f"expected course of {name}"}
         for field, parameter in trajectory.parameters().items():
             yield {"latex": _parameter_equation(field, parameter), "text": f"{field} of subject i"}
-    for name, process in model.events.items():
-        for cause, event in process.named(name).items():
-            yield {"latex": event.hazard.equation, "text": f"baseline hazard of {cause.replace('_', ' ')}"}
-            yield {"latex": _hazard_equation(event), "text": f"hazard of {cause.replace('_', ' ')} in subject i"}
+    if model.subtypes is not None:
+        yield {"latex": model.subtypes.equation, "text": f"class of subject i: {', '.join(model.subtypes.names)}"}
+    for name, covariate in model.covariates.items():
+        yield {"latex": covariate.equation, "text": f"{name} of subject i, where it is not measured"}
     spread = [name for name, parameter in model.parameters().items() if parameter.subject is not None]
     if spread:
         correlation = r"\,R\,\mathrm{diag}(\omega)" if model.correlation is not None and len(spread) > 1 else r"^2"
@@ -81,28 +81,25 @@ def _equations(model: ProgressionModel) -> Iterator[dict[str, str]]:
 
 
 def _parameter_equation(field: str, parameter: Parameter) -> str:
-    terms = [_upright(field)]
-    if parameter.effects:
-        names = r",\ ".join(map(_upright, parameter.effects))
+    typical = rf"{_upright(field)}_{{z_i}}" if isinstance(parameter.typical, ByClass) else _upright(field)
+    terms = [typical]
+    linear = [name for name, effect in parameter.effects.items() if not isinstance(effect, CovariateEffect)]
+    if linear:
+        names = r",\ ".join(map(_upright, linear))
         terms.append(rf"\textstyle\sum_{{k \in \{{{names}\}}}} \beta_k x_{{ik}}")
+    terms += [
+        effect.term(_upright(name)) for name, effect in parameter.effects.items() if isinstance(effect, CovariateEffect)
+    ]
+    if parameter.horseshoe is not None:
+        terms.append(r"\textstyle\sum_j \beta_j x_{ij}")
     terms += [rf"\gamma^{{{_upright(name)}}}_{{i}}" for name in parameter.groups]
     if parameter.subject is not None:
         terms.append(rf"b^{{{_upright(field)}}}_i")
+    terms += [rf"c^{{{_upright(name)}}}_{{ij}}" for name in parameter.within]
     inside = " + ".join(terms)
     if parameter.link is not identity:
         inside = rf"{_upright(getattr(parameter.link, '__name__', 'g'))}({inside})"
     return rf"{_upright(field)}_i = {inside}"
-
-
-def _hazard_equation(event: Event) -> str:
-    terms = [r"\log h(t)"]
-    if event.effects:
-        names = r",\ ".join(map(_upright, event.effects))
-        terms.append(rf"\textstyle\sum_{{k \in \{{{names}\}}}} \beta_k x_{{ik}}")
-    for name, link in event.links.items():
-        linked = link.symbol.replace("X", rf"{{{_upright(getattr(link, 'of', None) or name)}}}")
-        terms.append(rf"\alpha^{{{_upright(name)}}}\,{linked}")
-    return r"\log h_i(t) = " + " + ".join(terms)
 
 
 def _upright(name: str) -> str:
@@ -123,25 +120,14 @@ def _priors(model: ProgressionModel, card: ModelCard) -> Iterator[dict[str, str]
 
 def _scalars(model: ProgressionModel, card: ModelCard) -> Iterator[tuple[str, str, Scalar]]:
     for name, parameter in model.parameters().items():
-        words = name.replace("_", " ")
-        yield name, f"{words}: typical", parameter.typical
-        for covariate, scalar in parameter.effects.items():
-            contrast = card.covariates.get(covariate, f"effect of {covariate.replace('_', ' ')}")
-            yield f"{name}_{covariate}", f"{words}: {contrast}", scalar
-        for grouping, scalar in parameter.groups.items():
-            yield f"{name}_{grouping}_sd", f"{words}: sd between levels of {grouping.replace('_', ' ')}", scalar
-        if parameter.subject is not None:
-            yield f"{name}_sd", f"{words}: sd between subjects", parameter.subject
+        yield from parameter.priors(name, card.covariates)
+    if model.subtypes is not None:
+        yield from model.subtypes.priors()
+    for name, covariate in model.covariates.items():
+        yield from covariate.priors(name)
     for name, outcome in model.outcomes.items():
         for field, scalar in outcome.noise.scalars().items():
             yield f"{name}_{field}", f"{name.replace('_', ' ')}: residual {field}", scalar
-    for name, process in model.events.items():
-        for cause, event in process.named(name).items():
-            words = cause.replace("_", " ")
-            for key, scalar in event.scalars().items():
-                contrast = card.covariates.get(key, key.replace("_", " "))
-                link = f"link to {key.replace('_', ' ')}" if key in event.links else contrast
-                yield f"{cause}_{key}", f"{words}: {link}", scalar
     spread = [name for name, parameter in model.parameters().items() if parameter.subject is not None]
     if model.correlation is not None and len(spread) > 1:
         lkj = dist.LKJ(len(spread), model.correlation.concentration)

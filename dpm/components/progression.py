@@ -1,7 +1,7 @@
 """`ProgressionModel`: a NumPyro model built from components."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpyro
 from jax import numpy as jnp
@@ -13,9 +13,10 @@ from dpm.components.change import Change
 from dpm.components.clock import Clock, StudyTime
 from dpm.components.correlation import LKJ
 from dpm.components.course import Course, Courses
-from dpm.components.event import Process
+from dpm.components.covariate_model import CovariateModel
+from dpm.components.event import Event
 from dpm.components.outcome import Outcome
-from dpm.components.parameter import Parameter, Scalar, sample_scalar
+from dpm.components.parameter import ByClass, Parameter, Scalar, sample_scalar
 from dpm.components.subtype import Subtypes
 from dpm.components.trajectory import Trajectory
 from dpm.errors import ModelError
@@ -49,18 +50,22 @@ class ProgressionModel:
         latent: courses that several outcomes share, by name; an outcome names one in place of a trajectory.
         events: by the name of the process in the cohort.
         subtypes: classes of subjects that parameters may differ between.
+        covariates: by name, a distribution of each baseline covariate that may be missing; one may depend on those
+            before it.
         correlation: of all subject effects together; None for independent ones.
         card: what the model is for.
 
     Raises:
-        ModelError: two sites would have the same name, or an outcome names a latent course that is not there.
+        ModelError: two sites would have the same name, an outcome names a latent course that is not there, or a
+            parameter has values for other classes than the model's.
     """
 
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     clock: Clock = field(default_factory=StudyTime)
     latent: Mapping[str, Trajectory] = field(default_factory=dict)
-    events: Mapping[str, Process] = field(default_factory=dict)
+    events: Mapping[str, Event] = field(default_factory=dict)
     subtypes: Subtypes | None = None
+    covariates: Mapping[str, CovariateModel] = field(default_factory=dict)
     correlation: LKJ | None = field(default_factory=lambda: LKJ(2.0))
     card: ModelCard | None = None
 
@@ -73,6 +78,12 @@ class ProgressionModel:
         for name in names:
             if names.count(name) > 1:
                 raise ModelError("model", "names that all differ", f"{name!r} twice", "Rename one of them.")
+        classes = 0 if self.subtypes is None else len(self.subtypes.names)
+        for name, parameter in self.parameters().items():
+            if isinstance(parameter.typical, ByClass) and len(parameter.typical.values) != classes:
+                do = "Give the model subtypes=Subtypes(...), and the parameter a value for each of its classes."
+                got = f"values for {len(parameter.typical.values)} classes, of a model with {classes}"
+                raise ModelError(name, "a value for each class of the model", got, do)
 
     def __str__(self) -> str:
         from dpm.components.describe import model_text  # describing imports what it describes
@@ -107,6 +118,7 @@ class ProgressionModel:
 
     def __call__(self, records: Records) -> None:
         self._check_names(records)
+        records = self._completed(records)
         subtype = self.subtypes.sample(records) if self.subtypes is not None else None
         deviations, base = self._sample_parameters(records, subtype)
         scalars = {name: sample_scalar(name, scalar, records) for name, scalar in self.scalars().items()}
@@ -125,8 +137,8 @@ class ProgressionModel:
         for name, outcome in self.outcomes.items():
             course = self._course(name, records, {**at_visits, **scalars})(records.time)
             self._observe(name, outcome, course, records)
-        for name, process in self.events.items():
-            process.observe(name, records, courses)
+        for name, event in self.events.items():
+            event.observe(name, records, courses)
 
     def _check_names(self, records: Records) -> None:
         for kind, wanted, have in (
@@ -138,6 +150,14 @@ class ProgressionModel:
                     there = ", ".join(sorted(have)) or "none"
                     do = f"Name the {kind} as in the cohort's roles."
                     raise ModelError("model", f'{kind} "{name}" in the cohort', there, do)
+
+    def _completed(self, records: Records) -> Records:
+        """The same records, missing covariates drawn where there is a model of them."""
+        for name, model in self.covariates.items():
+            covariates = {**records.covariates, name: model.complete(name, records)}
+            missing = {key: gone for key, gone in records.missing.items() if key != name}
+            records = replace(records, covariates=covariates, missing=missing)
+        return records
 
     def _sample_parameters(
         self, records: Records, subtype: Array | None

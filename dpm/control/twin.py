@@ -166,7 +166,7 @@ def _effect(
         n_treated=arm.history.n_subjects,
         n_control=control,
         sizes={**sizes, "natural-history patients": control, "draws": draws.size},
-        assumptions=ASSUMPTIONS,
+        assumptions=(*ASSUMPTIONS, *arm.notes),
         layers=_layers(treated, means, measured),
         note=f"Monte Carlo standard error of the estimate: {monte_carlo:.2g}.",
     )

@@ -29,6 +29,8 @@ class Site:
         subject_axis: where the plate sits in `shape`; None for a population site.
         centre: the prior mean on the unconstrained scale, zero where the prior has none.
         unit: the prior sd of a value without bounds, in its own unit; one for a bounded value or without a prior sd.
+        new_level: whether it stands for levels of a group that were not met at the fit (sampled with
+            `infer={"new_level": True}`): its prior, of which no posterior has draws, is standard normal.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Site:
     subject_axis: int | None
     centre: Array
     unit: Array
+    new_level: bool = False
 
     @property
     def bounded(self) -> bool:
@@ -56,7 +59,8 @@ def site_of(name: str, message: dict[str, Any]) -> Site:
     transform = biject_to(fn.support)
     shape = tuple(np.shape(jax.eval_shape(transform._inverse, message["value"])))
     axis = len(fn.batch_shape) - 1 if is_subject(message) else None
-    return Site(name, shape, transform, axis, _centre(fn, transform, shape), _unit(fn, transform, shape))
+    new_level = bool(message["infer"].get("new_level"))
+    return Site(name, shape, transform, axis, _centre(fn, transform, shape), _unit(fn, transform, shape), new_level)
 
 
 def _centre(fn: Any, transform: Transform, shape: tuple[int, ...]) -> Array:

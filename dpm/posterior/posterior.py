@@ -20,7 +20,7 @@ from dpm.errors import PosteriorError
 from dpm.inference.draws import Draws
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.population import population_values
-from dpm.types import Array, Float, Model
+from dpm.types import Array, Float, Key, Model
 
 LEADING = ("chain", "draw")
 
@@ -94,15 +94,33 @@ class Posterior:
     def n_draws(self) -> int:
         return int(self.draws.sizes["chain"] * self.draws.sizes["draw"])
 
-    def vectors(self, hierarchy: Hierarchy, count: int | None = None) -> Float[Array, "draw population"]:
-        """Population draws as unconstrained vectors, `count` of them evenly spaced over all chains."""
-        stacked = {
-            site.name: jnp.asarray(self.draws[site.name].to_numpy()).reshape(-1, *self.draws[site.name].shape[2:])
-            for site in hierarchy.population
-        }
+    def vectors(
+        self, hierarchy: Hierarchy, count: int | None = None, *, key: Key | None = None
+    ) -> Float[Array, "draw population"]:
+        """Population draws as unconstrained vectors, `count` of them evenly spaced over all chains.
+
+        Args:
+            hierarchy: of the records to predict.
+            count: all draws by default.
+            key: for levels of a group that were not met at the fit: each draw takes them anew from the population of
+                levels, the same value for all subjects at a level.
+
+        Raises:
+            PosteriorError: there are such levels, and no key.
+        """
+        kept = np.arange(self.n_draws)
         if count is not None and count < self.n_draws:
-            chosen = np.linspace(0, self.n_draws - 1, count).round().astype(int)
-            stacked = {name: value[chosen] for name, value in stacked.items()}
+            kept = np.linspace(0, self.n_draws - 1, count).round().astype(int)
+        stacked = {}
+        for number, site in enumerate(hierarchy.population):
+            if site.name in self.draws:
+                values = self.draws[site.name].to_numpy()
+                stacked[site.name] = jnp.asarray(values).reshape(-1, *values.shape[2:])[kept]
+            elif key is None:
+                got = f"none, and a level that was not met at the fit ({site.name})"
+                raise PosteriorError("vectors", "a key to draw new levels with", got)
+            else:
+                stacked[site.name] = jax.random.normal(jax.random.fold_in(key, number), (len(kept), *site.shape))
         return jax.jit(jax.vmap(hierarchy.unconstrain))(stacked)
 
     def hierarchy(self, records: Records) -> Hierarchy:
@@ -161,7 +179,7 @@ def _mismatch(have: Mapping[str, tuple[int, ...]], hierarchy: Hierarchy, records
         return {name: message["value"] for name, message in trace.items() if message["type"] != "plate"}
 
     shapes = {name: value.shape for name, value in jax.eval_shape(run, jnp.zeros(hierarchy.n_population)).items()}
-    missing = sorted(site.name for site in hierarchy.population if site.name not in have)
+    missing = sorted(site.name for site in hierarchy.population if site.name not in have and not site.new_level)
     foreign = sorted(set(have) - set(shapes))
     bent = sorted(name for name in set(have) & set(shapes) if have[name] != shapes[name])
     return "; ".join(

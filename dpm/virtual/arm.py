@@ -1,5 +1,6 @@
 """Virtual arms: every patient's own untreated twin, given what was known at the index date."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import jax
@@ -35,6 +36,7 @@ class VirtualArm:
         effects: twins' effects.
         patients: per patient: share of proposals accepted, share of draws with an inner mode found, number of
             covariates and groups outside the support of the fit.
+        notes: what a reader of a comparison has to know of the twins, a sentence each.
     """
 
     posterior: Posterior
@@ -44,6 +46,7 @@ class VirtualArm:
     vectors: Float[Array, "draw population"]
     effects: Float[Array, "draw replicate effect subject"]
     patients: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
     def predict(self, time: Float[np.ndarray, "visit subject"], *, key: Key) -> Predicted:
         """Untreated courses and measurements at `time` [years], leading axes `(draw, replicate)`.
@@ -97,7 +100,8 @@ def synthetic_arm(
         draws: population draws used.
         replicates: twins per population draw.
         share_outside: refuse when more than this share of patients has a covariate or a group outside the support of
-            the fit.
+            the fit. A level of a group that was not met is not outside where the model pools over the group: it is
+            drawn from the population of levels, one value for all patients at it, and `notes` say so.
 
     Raises:
         VirtualError: too many patients outside the support, or a patient's inner mode was not found.
@@ -105,7 +109,9 @@ def synthetic_arm(
     """
     history = like.known_at(until)
     records = history.records(posterior.encodings)
-    outside = covariates_outside(posterior, history)
+    hierarchy = posterior.hierarchy(records)
+    anew = drawn_anew(hierarchy, records)
+    outside = covariates_outside(posterior, history, drawn=anew)
     share = float((outside > 0).mean())
     if share > share_outside:
         got = f"{int((outside > 0).sum())} of {len(outside)} ({share:.0%})"
@@ -116,8 +122,7 @@ def synthetic_arm(
             got,
             do,
         )
-    hierarchy = posterior.hierarchy(records)
-    vectors = posterior.vectors(hierarchy, draws)
+    vectors = posterior.vectors(hierarchy, draws, key=jax.random.fold_in(key, 1))
     drawn = draw_effects(hierarchy, vectors, records, key=key, replicates=replicates)
     patients = pd.DataFrame(
         {
@@ -136,20 +141,37 @@ def synthetic_arm(
         vectors=vectors,
         effects=drawn.effects,
         patients=patients,
+        notes=tuple(_new_levels(name, history, posterior) for name in anew),
     )
 
 
-def covariates_outside(posterior: Posterior, cohort: Cohort) -> pd.Series:
+def drawn_anew(hierarchy: Hierarchy, records: Records) -> tuple[str, ...]:
+    """The groupings with levels that were not met at the fit, and that the model draws from their population."""
+    new = [site.name for site in hierarchy.population if site.new_level]
+    return tuple(name for name in records.unseen if any(site.endswith(f"_{name}_new") for site in new))
+
+
+def _new_levels(name: str, history: Cohort, posterior: Posterior) -> str:
+    met = posterior.encodings.levels[name]
+    text = history.subjects[name].astype(str)
+    new = text[~text.isin(met)]
+    return (
+        f"{name} {', '.join(sorted(set(new)))} ({len(new)} of {len(text)} patients) was not met at the fit: drawn from "
+        f"the population of the {len(met)} that were, one value for all patients at a level, not informed by them."
+    )
+
+
+def covariates_outside(posterior: Posterior, cohort: Cohort, *, drawn: Sequence[str] = ()) -> pd.Series:
     """Per patient, how many covariates lie outside the range the model was fitted to, or groups it has not met.
 
-    A group that was not met, such as a new hospital, gets no deviation, and a twin's interval none of its uncertainty.
+    A group that was not met, such as a new hospital, is outside unless it is among `drawn`, see `drawn_anew`.
     """
     count = pd.Series(0, index=cohort.subjects.index)
     for name, (low, high) in posterior.provenance["support"].items():
         values = cohort.subjects[name].astype(float)
         count += ((values < low) | (values > high)).astype(int)
     for name in cohort.roles.groups:
-        if name in posterior.encodings.levels:
+        if name in posterior.encodings.levels and name not in drawn:
             count += (~cohort.subjects[name].astype(str).isin(posterior.encodings.levels[name])).astype(int)
     return count
 

@@ -17,6 +17,8 @@ from numpyro import handlers
 
 from dpm.cohort import Records
 from dpm.components.correlation import LKJ
+from dpm.components.covariate_effect import Factor, Horseshoe, Spline
+from dpm.components.grouping import Drift
 from dpm.components.outcome import Gaussian, Noise, Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
@@ -48,6 +50,16 @@ PARAMETERS = {
         effects={"age": dist.Normal(0.0, 0.5)},
         groups={"stage": dist.HalfNormal(0.5), "site": 0.2},
         link=jnp.exp,
+    ),
+    "other effects": Parameter(
+        dist.Normal(0.0, 1.0),
+        effects={
+            "age": Spline(coefficient=dist.Normal(0.0, 1.0), knots=(-1.0, 0.0, 1.0)),
+            "age:female": dist.Normal(0.0, 1.0),
+            "site": Factor(coefficient=dist.Normal(0.0, 1.0)),
+        },
+        groups={"stage": Drift(step=dist.HalfNormal(0.5), direction="down")},
+        horseshoe=Horseshoe(covariates=("age", "female"), scale=0.1, slab=1.0),
     ),
 }
 

@@ -44,6 +44,7 @@ def truth() -> Array:
     values = {name: jnp.asarray(value) for name, value in TRUTH.items()}
     values["subject_correlation_cholesky"] = jnp.array([[1.0, 0.0], [R, np.sqrt(1.0 - R**2)]])
     values["score_slope_hospital"] = jnp.zeros(3)
+    values["score_slope_hospital_new"] = jnp.zeros(1)
     values["score_slope_hospital_sd"] = jnp.asarray(1e-9)
     return hierarchy().unconstrain(values)
 
@@ -110,20 +111,22 @@ def test_predictions_at_other_times() -> None:
     np.testing.assert_allclose(jnp.diff(found.course["score"], axis=0)[0], 2.0 + 0.5 * records().covariates["female"])
 
 
-def test_a_patient_of_an_unseen_hospital_gets_no_group_effect() -> None:
+def test_patients_of_an_unseen_hospital_get_its_draw() -> None:
     values = hierarchy().constrain(truth())
     values |= {"score_slope_hospital": jnp.array([1.0, 0.5, -1.5]), "score_slope_hospital_sd": jnp.asarray(2.0)}
+    values["score_slope_hospital_new"] = jnp.array([0.25])
     vector = hierarchy().unconstrain(values)
     found = predict_subject(hierarchy(), vector, jnp.zeros((2, SUBJECTS)), records(), key=jax.random.key(0))
     slope = np.asarray(found.course["score"][-1] - found.course["score"][0]) / 2.0
     group = slope - 2.0 - 0.5 * np.asarray(records().covariates["female"])
-    by_hospital = {"east": 2.0, "west": 0.0, "north": 1.0}  # levels in order: east, north, south
+    new = 2.0 * 0.25 * np.sqrt(4.0 / 3.0)
+    by_hospital = {"east": 2.0, "west": new, "north": 1.0}  # levels in order: east, north, south
     wanted = others().subjects["hospital"].astype(str).map(by_hospital)
     np.testing.assert_allclose(group, wanted, atol=1e-7)
 
 
 def test_draws_of_a_posterior_are_used_one_by_one() -> None:
-    vectors = posterior().vectors(hierarchy())
+    vectors = posterior().vectors(hierarchy(), key=jax.random.key(4))
     found = simulate_draws(hierarchy(), vectors, records(), key=jax.random.key(2))
     noise = np.asarray(found.measurement["score"] - found.course["score"]).reshape(DRAWS, -1)
     sd = posterior().draws["score_sd"].to_numpy()[0]

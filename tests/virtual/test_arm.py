@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from dpm.errors import VirtualError
+from dpm.errors import PosteriorError, VirtualError
 from dpm.virtual.arm import VirtualArm, covariates_outside, mean_layers, synthetic_arm
 from tests.placebo import CORRELATION, KEY, TYPICAL, certain_posterior, trial
 from tests.posterior import small
@@ -114,12 +114,47 @@ def test_the_same_key_gives_the_same_twins() -> None:
     assert not np.allclose(draw[0], draw[2])
 
 
-def test_a_hospital_that_was_not_met_is_outside_the_support() -> None:
-    """Its deviation is unknown, not zero."""
-    posterior = small.posterior()
+@pytest.fixture(scope="module")
+def met_elsewhere() -> VirtualArm:
+    """Patients of one age, a third of them of a hospital that the model, which pools slopes over them, has not met."""
     new = small.others()
-    west = new.subjects["hospital"].astype(str) == "west"
     inside = replace(new, subjects=new.subjects.assign(age=50.0, female=1.0))
-    assert covariates_outside(posterior, inside).gt(0).tolist() == west.tolist()
-    with pytest.raises(VirtualError, match="a group not met there, got 12 of 37"):
-        synthetic_arm(posterior, like=inside, key=KEY, draws=5, replicates=1)
+    return synthetic_arm(small.posterior(), like=inside, key=KEY, draws=small.DRAWS, replicates=20)
+
+
+def test_a_hospital_that_was_not_met_is_drawn_from_the_population_of_hospitals(met_elsewhere: VirtualArm) -> None:
+    """All its patients' slopes move with its deviation, which varies by more than those of the hospitals met."""
+    arm = met_elsewhere
+    west = (arm.history.subjects["hospital"].astype(str) == "west").to_numpy()
+    predicted = arm.predict(np.tile([[0.0], [1.0]], (1, len(west))), key=KEY)
+    course = np.asarray(predicted.course["score"])
+    slope = (course[:, :, 1] - course[:, :, 0]).mean(axis=1)  # over replicates: what the twins of a patient share
+    values = {name: np.asarray(each) for name, each in jax.vmap(arm.hierarchy.constrain)(arm.vectors).items()}
+    new = values["score_slope_hospital_sd"] * np.sqrt(4.0 / 3.0) * values["score_slope_hospital_new"][:, 0]
+    expected = values["score_slope"] + values["score_slope_female"] + new
+    shared = slope[:, west].mean(axis=1)
+    assert np.corrcoef(shared, expected)[0, 1] > 0.95
+    assert shared.std() == pytest.approx(expected.std(), rel=0.1)
+    assert np.std(slope[:, ~west].mean(axis=1)) < 0.5 * expected.std()
+
+
+def test_a_hospital_that_was_not_met_is_said(met_elsewhere: VirtualArm) -> None:
+    assert met_elsewhere.notes == (
+        "hospital west (12 of 37 patients) was not met at the fit: drawn from the population of the 3 that were, one "
+        "value for all patients at a level, not informed by them.",
+    )
+    assert (met_elsewhere.patients["outside"] == 0).all()
+
+
+def test_a_hospital_that_a_model_does_not_pool_over_is_outside_the_support() -> None:
+    inside = replace(small.others(), subjects=small.others().subjects.assign(age=50.0, female=1.0))
+    west = inside.subjects["hospital"].astype(str) == "west"
+    assert covariates_outside(small.posterior(), inside).gt(0).tolist() == west.tolist()
+    assert covariates_outside(small.posterior(), inside, drawn=("hospital",)).eq(0).all()
+
+
+def test_new_levels_need_a_key() -> None:
+    posterior = small.posterior()
+    hierarchy = posterior.hierarchy(small.others().records(posterior.encodings))
+    with pytest.raises(PosteriorError, match="a key to draw new levels with"):
+        posterior.vectors(hierarchy)

@@ -32,6 +32,7 @@ def run(context: Context) -> str:
     timeless = {name: value for name, value in posterior.provenance.items() if name != "seconds"}
     replace(posterior, provenance=timeless).save(context.path("fit/posterior.nc"))
     description = describe_model(materials.model)
+    description["limitations"] += posterior.provenance.get("notes", [])
     counts = {name: posterior.provenance[name] for name in ("n_subjects", "n_visits")}
     context.json("fit/model.json", {**description, **counts, "method": in_words(method)})
     context.table("fit/parameters.csv", labelled(parameter_table(posterior), description["priors"]))

@@ -1,0 +1,70 @@
+"""A population value: a number, a prior to learn it from, or a prior for each level of a factor of visits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpyro
+from jax import numpy as jnp
+from numpyro import distributions as dist
+
+from dpm.cohort.records import Records
+from dpm.errors import ModelError
+from dpm.types import Array
+
+
+@dataclass(frozen=True)
+class ByLevel:
+    """A scalar that differs between the levels of a factor of visits, such as a residual sd by mode of capture.
+
+    Attributes:
+        prior: of the value at each level, independent between levels.
+        by: the factor: `mode`, `occasion` or `part`.
+    """
+
+    prior: dist.Distribution
+    by: str
+
+
+type Scalar = dist.Distribution | float | ByLevel
+"""A fixed number, a prior to learn it from, or a prior for each level of a factor of visits."""
+
+type Prior = tuple[str, str, Scalar]
+"""A site, what it is in words, and its number or prior; what a model prints."""
+
+
+def is_scalar(value: object) -> bool:
+    """Whether a component's field is a population value, and not configuration."""
+    return isinstance(value, dist.Distribution | float | ByLevel)
+
+
+def sample_scalar(name: str, scalar: Scalar, records: Records | None = None) -> Array:
+    """The value of a scalar argument: sampled at site `name` if it is a prior.
+
+    Returns:
+        the prior's shape; `(visit, subject)` for a value by level, which needs `records`.
+
+    Raises:
+        ModelError: the cohort has no such factor, or the scalar cannot differ between visits.
+    """
+    if isinstance(scalar, ByLevel):
+        if records is None:
+            raise ModelError(name, "one value for all visits", f"a value by {scalar.by}")
+        one_hot = among(name, "factors of visits", scalar.by, records.levels)
+        values = numpyro.sample(name, scalar.prior.expand([one_hot.shape[0]]).to_event(1))
+        return sum((values[k] * one_hot[k] for k in range(one_hot.shape[0])), jnp.zeros(()))
+    if isinstance(scalar, dist.Distribution):
+        return numpyro.sample(name, scalar)
+    return jnp.asarray(float(scalar))
+
+
+def among(name: str, kind: str, wanted: str, available: Mapping[str, Array]) -> Array:
+    """What the cohort has under the name `wanted`.
+
+    Raises:
+        ModelError: nothing; `name`, of the component, and `kind` say where it was looked for.
+    """
+    if wanted not in available:
+        have = ", ".join(sorted(available)) or "none"
+        do = "Give it a role when the cohort is read, or take it out of the model."
+        raise ModelError(name, f'"{wanted}" among the cohort\'s {kind}', have, do)
+    return available[wanted]

@@ -1,0 +1,95 @@
+"""What a cohort cannot tell of a model: refused before the fit, or said beside it."""
+
+import warnings
+from collections.abc import Collection
+from dataclasses import replace
+
+import jax
+from jax import numpy as jnp
+from numpyro.primitives import Messenger
+
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.records import Records
+from dpm.components.clock import LatentTime
+from dpm.components.progression import ProgressionModel
+from dpm.errors import ModelError, ModelWarning
+from dpm.inference.hierarchy import Hierarchy
+from dpm.types import Array, Model
+
+FEW_REVISITED = 0.5
+"""Share of subjects measured at two times, under which the paces of most are the prior's."""
+
+
+def composed(model: Model) -> ProgressionModel | None:
+    """The model that was built from components, from under the NumPyro handlers it may be in; None of another."""
+    while isinstance(model, Messenger):
+        model = model.fn
+    return model if isinstance(model, ProgressionModel) else None
+
+
+def refuse_missing_as_values(model: Model, records: Records) -> None:
+    """Refuse a model that computes with a covariate where it was not measured.
+
+    A model built from components refuses by itself. One written by hand meets a value that is not a number, and
+    gives a density, or a gradient, that is none.
+
+    Raises:
+        ModelError: see above.
+    """
+    if not records.missing or composed(model) is not None or _finite(model, records, kept=tuple(records.missing)):
+        return
+    if not _finite(model, records, kept=()):
+        return  # for another reason, which the method will name
+    for name, gone in records.missing.items():
+        if not _finite(model, records, kept=(name,)):
+            got = f"none in {int(gone.sum()):,} of {records.n_subjects:,}, with which it computes"
+            do = "Model what is missing (records.missing says where), exclude these subjects, or drop the covariate."
+            raise ModelError(f"fit: {name}", "a covariate of every subject, or a model of what is missing", got, do)
+
+
+def _finite(model: Model, records: Records, *, kept: Collection[str]) -> bool:
+    """Whether density and gradient are numbers where all covariates are zero that are missing and not `kept`."""
+    filled = {
+        name: column if name in kept or name not in records.missing else jnp.where(records.missing[name], 0.0, column)
+        for name, column in records.covariates.items()
+    }
+    data = replace(records, covariates=filled)
+    hierarchy = Hierarchy.of(model, records)
+
+    def total(vector: Array, effects: Array) -> Array:
+        each = hierarchy.log_subject(hierarchy.constrain(vector), effects, data)
+        return jnp.sum(each) + hierarchy.log_population(vector, data, prior=True)
+
+    start = hierarchy.prior_centre(), jnp.zeros((hierarchy.n_effects, records.n_subjects))
+    value, slopes = jax.value_and_grad(total, (0, 1))(*start)
+    return all(bool(jnp.all(jnp.isfinite(part))) for part in (value, *slopes))
+
+
+def require_paces(model: Model, cohort: Cohort) -> tuple[str, ...]:
+    r"""What a reader has to know of paces on a latent time that this cohort hardly tells.
+
+    Measured at one time $t$, a subject shows $\alpha(t - \delta)$ and neither pace nor onset. Where nobody was
+    measured twice, their spreads rest on the shape of the prior alone, and the fit is refused; where few were, those
+    few tell the spread of paces, the others borrow it, and a note says so.
+
+    Raises:
+        ModelError: nobody was measured at two times, and no event stands beside the measurements.
+    """
+    built = composed(model)
+    if built is None or not isinstance(built.clock, LatentTime) or built.clock.pace.subject is None:
+        return ()
+    visits = cohort.visits[cohort.visits[list(built.outcomes)].notna().any(axis=1)]
+    again = visits.groupby("subject")["time"].nunique().gt(1).reindex(cohort.subjects.index, fill_value=False)
+    share = float(again.mean())
+    if not again.any() and not built.events:
+        do = "Take the spread of pace out (pace(None)), or add follow-up: one time shows a place on the course alone."
+        got = f"one time in each of {cohort.n_subjects:,}"
+        raise ModelError("fit: clock", "subjects measured at two times, to tell pace from onset", got, do)
+    if share >= FEW_REVISITED:
+        return ()
+    note = (
+        f"Pace on the latent time: {int(again.sum()):,} of {len(again):,} subjects ({share:.0%}) were measured at two "
+        "times or more. The others show no pace of their own; theirs is that of the population."
+    )
+    warnings.warn(note, ModelWarning, stacklevel=3)
+    return (note,)
