@@ -113,7 +113,7 @@ def _cleaned(
         if rule.do != "set":
             number += 1
             after = count_table(table, roles.subject, roles.arm)
-            flow += count_step(f"{number} rule: {rule.when}", rule.reason, before, after)
+            flow += count_step(f"{number} without: {rule.when}", rule.reason, before, after)
     return table, ledger, tuple(flow)
 
 

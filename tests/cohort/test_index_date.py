@@ -249,8 +249,8 @@ def test_attrition_begins_with_the_file() -> None:
     kept = steps[steps["reason"] == ""].groupby("step", sort=False)[["patients", "visits"]].sum()
     assert kept.reset_index().values.tolist() == [
         ["1 read", 4, 10],
-        ["2 rule: weight == 60", 4, 9],
-        ["3 rule: id == B", 3, 6],
+        ["2 without: weight == 60", 4, 9],
+        ["3 without: id == B", 3, 6],
         ["4 time zero: first eligible visit", 3, 6],
         ["5 visits up to the end of follow-up", 3, 5],
     ]
