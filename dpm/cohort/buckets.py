@@ -35,6 +35,11 @@ class Buckets:
     def n_subjects(self) -> int:
         return int(self.order.shape[0])
 
+    @property
+    def largest(self) -> Records:
+        """The bucket of most subjects: what does not depend on the subject is found there as anywhere."""
+        return max(self.parts, key=lambda part: part.n_subjects)
+
     def split(self, values: Array) -> list[Array]:
         """The columns of each bucket of an array whose last axis is the cohort's subjects."""
         stops = np.cumsum([part.n_subjects for part in self.parts])[:-1]
@@ -48,6 +53,10 @@ class Buckets:
         """As `Records.hide`."""
         parts = zip(self.parts, self.split(subjects), strict=True)
         return replace(self, parts=tuple(part.hide(hidden) for part, hidden in parts))
+
+
+type Data = Records | Buckets
+"""What inference takes: the records of a cohort, whole or in buckets."""
 
 
 def bucketed(records: Records, visits: Int[np.ndarray, " subject"], most_waste: float = MOST_WASTE) -> Buckets:

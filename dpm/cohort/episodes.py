@@ -31,6 +31,7 @@ def event_records(events: pd.DataFrame, subjects: pd.Index, types: tuple[str, ..
         **{key: pad(events[key].to_numpy(dtype=np.float64)) for key in ("entry", "time", "until")},
         kind=pad(events["event"].astype(str).map(place).to_numpy(dtype=np.int64)),
         present=pad(np.ones(len(events), dtype=bool)),
+        types=types,
     )
 
 

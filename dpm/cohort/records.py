@@ -22,6 +22,7 @@ class EventRecords:
         until: later than `time` where the event is only known to lie in (`time`, `until`], equal to it elsewhere.
         kind: 0 where there was none until `time`, k for the k-th type of the process.
         present: where there is an episode at all; the other arrays are zero elsewhere.
+        types: of the process, in order.
     """
 
     entry: Float[Array, "episode subject"]
@@ -29,6 +30,7 @@ class EventRecords:
     until: Float[Array, "episode subject"]
     kind: Int[Array, "episode subject"]
     present: Bool[Array, "episode subject"]
+    types: tuple[str, ...] = field(default=(), metadata={"static": True})
 
 
 @jax.tree_util.register_dataclass
@@ -83,10 +85,20 @@ class Records:
         return replace(self, observed=observed, events=events, missing=missing)
 
     def at(self, time: Float[Array, "visit subject"]) -> "Records":
-        """The same subjects at other times, nothing measured and no event known; visits of the first level."""
+        """The same subjects at other times, nothing measured and no event known; visits of the first level.
+
+        Events are then drawn from the time on up to which none is known to have happened.
+        """
         nothing = {name: jnp.zeros(time.shape) for name in self.values}
         unseen = {name: jnp.zeros(time.shape, bool) for name in self.values}
-        events = {name: replace(rows, present=jnp.zeros_like(rows.present)) for name, rows in self.events.items()}
+        events = {
+            name: replace(
+                rows,
+                entry=jnp.broadcast_to(jnp.maximum(rows.entry, rows.time).max(axis=0), rows.entry.shape),
+                present=jnp.zeros_like(rows.present),
+            )
+            for name, rows in self.events.items()
+        }
         first = {
             name: jnp.zeros((one_hot.shape[0], *time.shape)).at[0].set(1.0) for name, one_hot in self.levels.items()
         }

@@ -8,6 +8,7 @@ from numpyro import distributions as dist
 
 from dpm.components.card import ModelCard
 from dpm.components.covariate_effect import CovariateEffect
+from dpm.components.event import Event
 from dpm.components.parameter import ByClass, ByLevel, Parameter, Scalar, identity
 from dpm.components.progression import CORRELATION_SITE, ProgressionModel
 from dpm.types import Model
@@ -67,6 +68,10 @@ def _equations(model: ProgressionModel) -> Iterator[dict[str, str]]:
         yield {"latex": trajectory.equation, "text": f"expected course of {name}"}
         for field, parameter in trajectory.parameters().items():
             yield {"latex": _parameter_equation(field, parameter), "text": f"{field} of subject i"}
+    for name, process in model.events.items():
+        for cause, event in process.named(name).items():
+            yield {"latex": event.hazard.equation, "text": f"baseline hazard of {cause.replace('_', ' ')}"}
+            yield {"latex": _hazard_equation(event), "text": f"hazard of {cause.replace('_', ' ')} in subject i"}
     if model.subtypes is not None:
         yield {"latex": model.subtypes.equation, "text": f"class of subject i: {', '.join(model.subtypes.names)}"}
     for name, covariate in model.covariates.items():
@@ -102,6 +107,17 @@ def _parameter_equation(field: str, parameter: Parameter) -> str:
     return rf"{_upright(field)}_i = {inside}"
 
 
+def _hazard_equation(event: Event) -> str:
+    terms = [r"\log h(t)"]
+    if event.effects:
+        names = r",\ ".join(map(_upright, event.effects))
+        terms.append(rf"\textstyle\sum_{{k \in \{{{names}\}}}} \beta_k x_{{ik}}")
+    for name, link in event.links.items():
+        linked = link.symbol.replace("X", rf"{{{_upright(getattr(link, 'of', None) or name)}}}")
+        terms.append(rf"\alpha^{{{_upright(name)}}}\,{linked}")
+    return r"\log h_i(t) = " + " + ".join(terms)
+
+
 def _upright(name: str) -> str:
     """A name in LaTeX, its underscores escaped."""
     return rf"\mathrm{{{name.replace('_', r'\_')}}}"
@@ -128,6 +144,13 @@ def _scalars(model: ProgressionModel, card: ModelCard) -> Iterator[tuple[str, st
     for name, outcome in model.outcomes.items():
         for field, scalar in outcome.noise.scalars().items():
             yield f"{name}_{field}", f"{name.replace('_', ' ')}: residual {field}", scalar
+    for name, process in model.events.items():
+        for cause, event in process.named(name).items():
+            words = cause.replace("_", " ")
+            for key, scalar in event.scalars().items():
+                contrast = card.covariates.get(key, key.replace("_", " "))
+                link = f"link to {key.replace('_', ' ')}" if key in event.links else contrast
+                yield f"{cause}_{key}", f"{words}: {link}", scalar
     spread = [name for name, parameter in model.parameters().items() if parameter.subject is not None]
     if model.correlation is not None and len(spread) > 1:
         lkj = dist.LKJ(len(spread), model.correlation.concentration)

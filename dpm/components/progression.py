@@ -14,7 +14,7 @@ from dpm.components.clock import Clock, StudyTime
 from dpm.components.correlation import LKJ
 from dpm.components.course import Course, Courses
 from dpm.components.covariate_model import CovariateModel
-from dpm.components.event import Event
+from dpm.components.event import Process
 from dpm.components.outcome import Outcome
 from dpm.components.parameter import ByClass, Parameter, Scalar, sample_scalar
 from dpm.components.subtype import Subtypes
@@ -63,7 +63,7 @@ class ProgressionModel:
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     clock: Clock = field(default_factory=StudyTime)
     latent: Mapping[str, Trajectory] = field(default_factory=dict)
-    events: Mapping[str, Event] = field(default_factory=dict)
+    events: Mapping[str, Process] = field(default_factory=dict)
     subtypes: Subtypes | None = None
     covariates: Mapping[str, CovariateModel] = field(default_factory=dict)
     correlation: LKJ | None = field(default_factory=lambda: LKJ(2.0))
@@ -137,8 +137,8 @@ class ProgressionModel:
         for name, outcome in self.outcomes.items():
             course = self._course(name, records, {**at_visits, **scalars})(records.time)
             self._observe(name, outcome, course, records)
-        for name, event in self.events.items():
-            event.observe(name, records, courses)
+        for name, process in self.events.items():
+            process.observe(name, records, courses)
 
     def _check_names(self, records: Records) -> None:
         for kind, wanted, have in (

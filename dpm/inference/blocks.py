@@ -27,6 +27,8 @@ def cholesky(
         positive = pivot > 0.0
         definite = definite & positive
         rows[i].append(jnp.sqrt(jnp.where(positive, pivot, 1.0)))
+    if not rows:
+        return block, definite
     zero = jnp.zeros(block.shape[-1])
     lower = jnp.stack([jnp.stack([*row, *([zero] * (q - len(row)))]) for row in rows])
     return lower, definite
@@ -37,6 +39,8 @@ def solve_lower(
 ) -> Float[Array, "effect subject"]:
     """Solve $L x = v$."""
     x: list[Array] = []
+    if not len(lower):
+        return vector
     for i in range(lower.shape[0]):
         x.append((vector[i] - sum((lower[i, k] * x[k] for k in range(i)), jnp.zeros(()))) / lower[i, i])
     return jnp.stack(x)
@@ -48,6 +52,8 @@ def solve_upper(
     r"""Solve $L^\top x = v$."""
     q = lower.shape[0]
     x: list[Array] = [jnp.zeros(())] * q
+    if not q:
+        return vector
     for i in reversed(range(q)):
         x[i] = (vector[i] - sum((lower[k, i] * x[k] for k in range(i + 1, q)), jnp.zeros(()))) / lower[i, i]
     return jnp.stack(x)
@@ -58,6 +64,15 @@ def solve(
 ) -> Float[Array, "effect subject"]:
     r"""Solve $L L^\top x = v$."""
     return solve_upper(lower, solve_lower(lower, vector))
+
+
+def times_upper(
+    lower: Float[Array, "effect effect subject"], vector: Float[Array, "effect subject"]
+) -> Float[Array, "effect subject"]:
+    r"""$L^\top v$, the inverse of `solve_upper`."""
+    q = lower.shape[0]
+    rows = [sum((lower[k, i] * vector[k] for k in range(i, q)), jnp.zeros(())) for i in range(q)]
+    return jnp.stack(rows) if rows else vector
 
 
 def log_determinant(lower: Float[Array, "effect effect subject"]) -> Float[Array, " subject"]:

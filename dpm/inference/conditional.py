@@ -47,6 +47,8 @@ def derivatives(density: Density, effects: Effects) -> tuple[PerSubject, Effects
     Subjects are independent, so the gradient of the sum holds every subject's gradient, and `q` Jacobian–vector
     products of it hold every subject's Hessian block.
     """
+    if not len(effects):
+        return density(effects), effects, jnp.zeros((0, *effects.shape))
 
     def total(b: Effects) -> tuple[Float[Array, ""], PerSubject]:
         each = density(b)
@@ -74,6 +76,8 @@ def find_modes(density: Density, start: Effects, *, tolerance: float = 1e-16, ma
         max_steps: evaluations before giving up; what has not converged says so.
     """
     q, n = start.shape
+    if q == 0:
+        return Modes(start, jnp.zeros(n), jnp.ones(n, bool), jnp.array(0))
     # Nothing is known at the start: a step of zero from there, always taken, evaluates it inside the loop, so that
     # the derivatives are compiled once.
     unit = jnp.broadcast_to(jnp.eye(q)[:, :, None], (q, q, n))

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
-from dpm.cohort.records import Records
+from dpm.cohort.buckets import Data
 from dpm.types import Array, Key, Model
 
 
@@ -35,7 +35,7 @@ class Draws:
 class Method(Protocol):
     """How a model is fitted: a frozen dataclass of settings with one verb."""
 
-    def run(self, model: Model, records: Records, *, key: Key) -> Draws:
+    def run(self, model: Model, records: Data, *, key: Key) -> Draws:
         """Fit `model` to `records`."""
         ...
 

@@ -7,14 +7,15 @@ import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
+from jax.scipy.special import logsumexp
 
-from dpm.cohort.records import Records
+from dpm.cohort.buckets import Data
 from dpm.inference import blocks
 from dpm.inference.batching import batch_size
 from dpm.inference.conditional import derivatives
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import TAIL, Marginal, student_quantile
-from dpm.types import Array, Bool, Float, Key, PerSubject
+from dpm.types import Array, Bool, Float, Key, PerSubject, Sites
 
 LEAST_ACCEPTED = 0.4
 """Share of conditional proposals a subject must accept; near 0.8 for a normal conditional, see `unreliable`."""
@@ -24,7 +25,7 @@ class EffectDraws(NamedTuple):
     """Conditional draws of subject effects.
 
     Attributes:
-        effects: unconstrained scale.
+        effects: unconstrained scale; below them a row per discrete site of the model, its drawn values.
         acceptance: per subject, share of proposals accepted, over all draws; near 0.8 for a normal conditional.
         converged: per subject, share of population draws whose inner mode was found, at draws of finite density.
     """
@@ -43,7 +44,7 @@ class _Chain(NamedTuple):
 def draw_effects(
     hierarchy: Hierarchy,
     vectors: Float[Array, "draw population"],
-    records: Records,
+    records: Data,
     *,
     key: Key,
     replicates: int = 1,
@@ -63,12 +64,15 @@ def draw_effects(
         replicates: independent draws per population draw and subject.
         steps: of the sampler.
     """
+    if not hierarchy.n_effects and not hierarchy.classes:
+        certain = jnp.ones(records.n_subjects)
+        return EffectDraws(jnp.zeros((len(vectors), replicates, 0, records.n_subjects)), certain, certain)
     return _draw_effects(vectors, records, key, hierarchy, replicates, steps)
 
 
 @partial(jax.jit, static_argnums=(3, 4, 5))
 def _draw_effects(
-    vectors: Array, records: Records, key: Key, hierarchy: Hierarchy, replicates: int, steps: int
+    vectors: Array, records: Data, key: Key, hierarchy: Hierarchy, replicates: int, steps: int
 ) -> EffectDraws:
     def given(pair: tuple[Array, Key]) -> EffectDraws:
         return _given_population(Marginal(hierarchy), pair[0], records, pair[1], replicates, steps)
@@ -79,18 +83,20 @@ def _draw_effects(
 
 
 def _given_population(
-    marginal: Marginal, vector: Array, records: Records, key: Key, replicates: int, steps: int
+    marginal: Marginal, vector: Array, records: Data, key: Key, replicates: int, steps: int
 ) -> EffectDraws:
-    density = marginal.density(marginal.hierarchy.constrain(vector), records)
-    modes = marginal.modes(vector, records)
-    _, _, curvature = derivatives(density, modes.effects)
-    lower, definite = blocks.cholesky(curvature)
+    hierarchy, population = marginal.hierarchy, marginal.hierarchy.constrain(vector)
+    density = marginal.density(population, records)
+    peaks = [_peak(one, vector, records) for one in marginal.by_class()]
+    log_share = jax.nn.log_softmax(jnp.stack([peak.log_mass for peak in peaks]), axis=0)
 
     def propose(one: Key) -> tuple[Array, PerSubject]:
-        z = student_quantile(jax.random.uniform(one, modes.effects.shape, minval=1e-12))
-        log_proposal = jnp.sum(-0.5 * (TAIL + 1.0) * jnp.log1p(z**2 / TAIL), axis=0)
-        effects = modes.effects + blocks.solve_upper(lower, z)
-        log_weight = density(effects) - log_proposal
+        which_key, z_key = jax.random.split(one) if len(peaks) > 1 else (one, one)  # one peak: nothing to choose
+        z = student_quantile(jax.random.uniform(z_key, peaks[0].modes.shape, minval=1e-12))
+        which = jax.random.categorical(which_key, log_share, axis=0)
+        at = [peak.modes + blocks.solve_upper(peak.lower, z) for peak in peaks]
+        effects = sum((jnp.where(which == k, value, 0.0) for k, value in enumerate(at)), jnp.zeros(()))
+        log_weight = density(effects) - _log_proposal(effects, peaks, log_share)
         # A density that is not a number, such as of a curve that overflows, is impossible, not a place to stay.
         return effects, jnp.where(jnp.isnan(log_weight), -jnp.inf, log_weight)
 
@@ -111,11 +117,55 @@ def _given_population(
 
         return lax.scan(move, first, jax.random.split(walk_key, steps))[0]
 
-    chains = jax.vmap(run)(jax.random.split(key, replicates))
-    found: Bool[Array, " subject"] = modes.converged & definite & jnp.all(jnp.isfinite(chains.log_weight), axis=0)
-    return EffectDraws(
-        jnp.where(found, chains.effects, jnp.nan), chains.accepted.mean(axis=0), found.astype(vector.dtype)
-    )
+    class_key, chain_key = jax.random.split(key) if hierarchy.summed else (key, key)
+    chains = jax.vmap(run)(jax.random.split(chain_key, replicates))
+    found: Bool[Array, " subject"] = jnp.all(jnp.isfinite(chains.log_weight), axis=0)
+    for peak in peaks:
+        found = found & peak.found
+    effects = chains.effects
+    if hierarchy.summed:
+        keys = jax.random.split(class_key, replicates)
+        effects = jax.vmap(lambda b, one: _with_classes(hierarchy, population, b, records, one))(effects, keys)
+    return EffectDraws(jnp.where(found, effects, jnp.nan), chains.accepted.mean(axis=0), found.astype(vector.dtype))
+
+
+class _Peak(NamedTuple):
+    """The conditional of a subject's effects at one value of the model's discrete sites, near its mode."""
+
+    modes: Float[Array, "effect subject"]
+    lower: Float[Array, "effect effect subject"]
+    log_mass: PerSubject
+    found: Bool[Array, " subject"]
+
+
+def _peak(marginal: Marginal, vector: Array, records: Data) -> _Peak:
+    modes = marginal.modes(vector, records)
+    value, _, curvature = derivatives(marginal.density(marginal.hierarchy.constrain(vector), records), modes.effects)
+    lower, definite = blocks.cholesky(curvature)
+    return _Peak(modes.effects, lower, value - 0.5 * blocks.log_determinant(lower), modes.converged & definite)
+
+
+def _log_proposal(
+    effects: Float[Array, "effect subject"], peaks: list[_Peak], log_share: Float[Array, "class subject"]
+) -> PerSubject:
+    """Log density of the proposal, up to a constant: a mixture of one t per peak."""
+    each = []
+    for peak, share in zip(peaks, log_share, strict=True):
+        z = blocks.times_upper(peak.lower, effects - peak.modes)
+        tails = jnp.sum(-0.5 * (TAIL + 1.0) * jnp.log1p(z**2 / TAIL), axis=0)
+        each.append(share + tails + 0.5 * blocks.log_determinant(peak.lower))
+    return logsumexp(jnp.stack(each), axis=0)
+
+
+def _with_classes(
+    hierarchy: Hierarchy, population: Sites, effects: Float[Array, "effect subject"], records: Data, key: Key
+) -> Float[Array, "effect_and_class subject"]:
+    """Effects with a row below them for each discrete site: its value, drawn given them and what was observed."""
+    each = hierarchy.by_class()
+    scores = jnp.stack([one.log_subject(population, effects, records) for one in each])
+    drawn = jax.random.categorical(key, scores, axis=0)
+    values = jnp.asarray([one.assigned for one in each], dtype=effects.dtype)
+    return jnp.concatenate([effects, values[drawn].T])
 
 
 def unreliable(drawn: EffectDraws) -> str:

@@ -1,20 +1,30 @@
 """What a traced model says of itself: which sites are the population's, which a subject's, and their densities."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import jax
 import numpy as np
 from jax import numpy as jnp
+from jax.scipy.special import logsumexp
 from numpyro import distributions as dist
 from numpyro import handlers
 from numpyro.distributions.distribution import validation_enabled
 from numpyro.infer import init_to_uniform
 from numpyro.infer.util import compute_log_probs
 
+from dpm.cohort.buckets import Buckets, Data
 from dpm.cohort.records import Records
-from dpm.inference.plate_rule import check_independent, check_plate, check_supports, innermost, is_subject
+from dpm.inference.plate_rule import (
+    check_independent,
+    check_plate,
+    check_supports,
+    class_values,
+    innermost,
+    is_subject,
+)
 from dpm.inference.site import Site, site_of
 from dpm.types import Array, Float, Model, PerSubject, Sites
 
@@ -40,10 +50,16 @@ class Hierarchy:
     Population values travel as one vector on the unconstrained scale,
     subject effects as an array of shape `(effect, subject)` on theirs.
 
+    A discrete site inside the plate, such as a subject's subtype, is summed out:
+    $\ell_i(b_i) = \log \sum_z \exp \ell_i(b_i, z)$. Where effects carry a row for each such site below their own,
+    those are its values, and nothing is summed.
+
     Attributes:
         model: any callable that keeps the subject-plate rule.
         population: latent sites outside the plate, in order of sampling.
-        subject: latent sites inside it.
+        subject: continuous latent sites inside it.
+        classes: discrete latent sites inside it, with their values.
+        assigned: a value for each of `classes`; None where they are summed out.
         of_effects: deterministic sites outside the plate that move with subjects' effects, such as their mean: no
             population value determines them.
     """
@@ -51,17 +67,23 @@ class Hierarchy:
     model: Model
     population: tuple[Site, ...]
     subject: tuple[Site, ...]
+    classes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    assigned: tuple[int, ...] | None = None
     of_effects: frozenset[str] = frozenset()
+    _by_class: dict[tuple[int, ...], "Hierarchy"] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, model: Model, records: Records) -> "Hierarchy":
+    def of(cls, model: Model, records: Data) -> "Hierarchy":
         """Trace `model` once on `records`; the same model on records of the same shapes gives the same object.
 
         Raises:
-            ModelError: if no latent site stands in `plate("subject", n, dim=-1)`, that plate is elsewhere, a latent
-                site is discrete or has a support that is not the same for all data and values, or a subject's effects
-                enter a density that is not that subject's.
+            ModelError: if no site stands in `plate("subject", n, dim=-1)`, that plate is elsewhere, a latent
+                site of the population is discrete, or one of subjects that has no finite number of values, a support
+                is not the same for all data and values, or a subject's effects enter a density that is not that
+                subject's.
         """
+        if isinstance(records, Buckets):
+            records = records.largest
         shapes = (jax.tree_util.tree_structure(records), *(leaf.shape for leaf in jax.tree_util.tree_leaves(records)))
         try:
             known = _KNOWN.setdefault(model, {})
@@ -80,11 +102,13 @@ class Hierarchy:
         latent = {name: message for name, message in sampled.items() if not message["is_observed"]}
         with validation_enabled(False):
             check_supports(latent, _sampled(model, jax.tree_util.tree_map(_altered, records), seed=1))
-        sites = {name: site_of(name, message) for name, message in latent.items()}
+        discrete = {name: message for name, message in latent.items() if message["fn"].support.is_discrete}
+        sites = {name: site_of(name, message) for name, message in latent.items() if name not in discrete}
         split = cls(
             model,
             tuple(site for site in sites.values() if site.subject_axis is None),
             tuple(site for site in sites.values() if site.subject_axis is not None),
+            tuple((name, class_values(message)) for name, message in discrete.items()),
         )
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(records)):
             return split
@@ -105,6 +129,20 @@ class Hierarchy:
     @property
     def n_effects(self) -> int:
         return sum(site.size for site in self.subject)
+
+    @property
+    def summed(self) -> bool:
+        """Whether there are discrete sites without an assigned value."""
+        return bool(self.classes) and self.assigned is None
+
+    def by_class(self) -> list["Hierarchy"]:
+        """The same model at every combination of the values of its discrete sites; itself where there are none."""
+        if not self.summed:
+            return [self]
+        for values in product(*(values for _, values in self.classes)):
+            if values not in self._by_class:
+                self._by_class[values] = replace(self, assigned=values, _by_class={})
+        return list(self._by_class.values())
 
     def prior_centre(self) -> Float[Array, " population"]:
         """The prior means, where a search may begin."""
@@ -139,8 +177,14 @@ class Hierarchy:
         ]
 
     def effect_values(self, effects: Float[Array, "effect subject"]) -> Sites:
-        """Subject sites on their natural scale, each in the shape the model samples."""
-        return {site.name: site.transform(value) for site, value in self._split_effects(effects)}
+        """Subject sites on their natural scale, each in the shape the model samples, discrete ones where known."""
+        values = {site.name: site.transform(value) for site, value in self._split_effects(effects)}
+        for row, (name, _) in enumerate(self.classes, self.n_effects):
+            if row < effects.shape[0]:
+                values[name] = effects[row].astype(int)
+            elif self.assigned is not None:
+                values[name] = jnp.full(effects.shape[-1], self.assigned[row - self.n_effects])
+        return values
 
     def _split_effects(self, effects: Float[Array, "effect subject"]) -> list[tuple[Site, Array]]:
         pieces, start = [], 0
@@ -171,12 +215,14 @@ class Hierarchy:
         """The model with latent values given. The seed stands outside, so that it draws no key for a given site."""
         return handlers.seed(handlers.substitute(self.model, data=values), jax.random.key(0))
 
-    def log_population(self, vector: Float[Array, " population"], records: Records, *, prior: bool) -> Float[Array, ""]:
+    def log_population(self, vector: Float[Array, " population"], records: Data, *, prior: bool) -> Float[Array, ""]:
         r"""$\log p(\varphi)$ with the Jacobian of the unconstrained scale.
 
         Without `prior`, only what is observed outside the plate.
         """
         values = self.constrain(vector)
+        if isinstance(records, Buckets):
+            records = records.largest
         zeros = self.effect_values(jnp.zeros((self.n_effects, records.n_subjects)))
         log_probs, trace = self._log_probs({**values, **zeros}, records)
         total = jnp.zeros(())
@@ -189,12 +235,18 @@ class Hierarchy:
         return total
 
     def log_subject(
-        self, population: Sites, effects: Float[Array, "effect subject"], records: Records, *, part: Part = "all"
+        self, population: Sites, effects: Float[Array, "effect subject"], records: Data, *, part: Part = "all"
     ) -> PerSubject:
         r"""$\ell_i$: each subject's log density, with the Jacobian of its effects' unconstrained scale.
 
         With `part="latent"` the observed sites are left out.
         """
+        if isinstance(records, Buckets):
+            pairs = zip(records.split(effects), records.parts, strict=True)
+            return records.join([self.log_subject(population, own, bucket, part=part) for own, bucket in pairs])
+        if self.summed and effects.shape[0] == self.n_effects:
+            each = [one.log_subject(population, effects, records, part=part) for one in self.by_class()]
+            return logsumexp(jnp.stack(each), axis=0)
         values = self.effect_values(effects)
         log_probs, trace = self._log_probs({**population, **values}, records)
         total = jnp.zeros(effects.shape[-1])

@@ -9,7 +9,7 @@ from arviz_stats.base.array import array_stats
 from jax import lax
 from jax import numpy as jnp
 
-from dpm.cohort.records import Records
+from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
 from dpm.inference.batching import batch_size
 from dpm.inference.marginal import Marginal
@@ -38,7 +38,7 @@ class Weighted(NamedTuple):
 
 def resample(
     marginal: Marginal,
-    records: Records,
+    records: Data,
     *,
     centre: np.ndarray,
     covariance: np.ndarray,
@@ -96,7 +96,7 @@ def _propose(
 
 
 @partial(jax.jit, static_argnums=1)
-def _log_posterior(vectors: Array, marginal: Marginal, records: Records, effects: Array) -> Array:
+def _log_posterior(vectors: Array, marginal: Marginal, records: Data, effects: Array) -> Array:
     def one(vector: Array) -> Array:
         each, _ = marginal.log_marginal(vector, records, effects)
         return jnp.sum(each) + marginal.hierarchy.log_population(vector, records, prior=True)

@@ -11,7 +11,7 @@ import pandas as pd
 from jax import numpy as jnp
 from scipy.optimize import minimize
 
-from dpm.cohort.records import Records
+from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
 from dpm.inference.conditional import Modes
 from dpm.inference.draws import Draws, host
@@ -78,7 +78,7 @@ class Laplace:
     starts: int = 4
     importance: int = 0
 
-    def run(self, model: Model, records: Records, *, key: Key) -> Draws:
+    def run(self, model: Model, records: Data, *, key: Key) -> Draws:
         """Fit, and draw from the normal approximation.
 
         Raises:
@@ -112,7 +112,7 @@ class Laplace:
         )
 
     def _draw(
-        self, marginal: Marginal, records: Records, optimum: Optimum, *, key: Key
+        self, marginal: Marginal, records: Data, optimum: Optimum, *, key: Key
     ) -> tuple[Array, dict[str, float | int]]:
         """Population vectors, and how far the weights had to reach."""
         if not self.importance:
@@ -130,7 +130,7 @@ class Laplace:
         facts = {"importance": self.importance, "pareto_k": weighted.pareto_k, "importance_ess": weighted.effective}
         return weighted.vectors, facts
 
-    def maximise(self, marginal: Marginal, records: Records, *, key: Key, start: Vector | None = None) -> Optimum:
+    def maximise(self, marginal: Marginal, records: Data, *, key: Key, start: Vector | None = None) -> Optimum:
         """The maximum alone, of a prepared marginal; the same marginal on records of the same shape compiles once.
 
         Raises:
@@ -154,7 +154,7 @@ class Laplace:
 
 
 def _negative(
-    vector: Vector, marginal: Marginal, prior: bool, start: Array, records: Records
+    vector: Vector, marginal: Marginal, prior: bool, start: Array, records: Data
 ) -> tuple[Array, tuple[Array, Array, Modes]]:
     each, modes = marginal.log_marginal(vector, records, start)
     total = jnp.sum(each)
@@ -167,7 +167,7 @@ _value_and_gradient = jax.jit(jax.value_and_grad(_negative, has_aux=True), stati
 class _Surface:
     """One objective on one set of records; carries the last converged modes along as warm starts."""
 
-    def __init__(self, marginal: Marginal, records: Records, *, prior: bool) -> None:
+    def __init__(self, marginal: Marginal, records: Data, *, prior: bool) -> None:
         self.marginal, self.records, self.prior = marginal, records, prior
         self.modes = jnp.zeros((marginal.hierarchy.n_effects, records.n_subjects))
 

@@ -1,6 +1,6 @@
 """Marginal likelihoods of subjects: effects integrated out, at four levels of accuracy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
@@ -13,6 +13,7 @@ from numpyro import distributions as dist
 from scipy.stats import qmc
 from scipy.stats import t as student_t
 
+from dpm.cohort.buckets import Buckets, Data
 from dpm.cohort.records import Records
 from dpm.errors import InferenceError
 from dpm.inference import blocks
@@ -75,24 +76,35 @@ class Marginal:
             raise InferenceError("level", '"focei", "laplace", "quadrature" or "qmc"', repr(level))
         return cls(hierarchy, level)
 
-    def density(self, population: Sites, records: Records) -> Density:
+    def density(self, population: Sites, records: Data) -> Density:
         """Per-subject log density as a function of the effects alone."""
         return lambda effects: self.hierarchy.log_subject(population, effects, records)
 
-    def modes(self, vector: Float[Array, " population"], records: Records, start: Effects | None = None) -> Modes:
+    def by_class(self) -> list["Marginal"]:
+        """The same at every combination of the values of the model's discrete sites; itself where there are none."""
+        if not self.hierarchy.summed:
+            return [self]
+        return [replace(self, hierarchy=one) for one in self.hierarchy.by_class()]
+
+    def modes(self, vector: Float[Array, " population"], records: Data, start: Effects | None = None) -> Modes:
         """Every subject's conditional mode given population values; not differentiable."""
         if start is None:
             start = jnp.zeros((self.hierarchy.n_effects, records.n_subjects))
         return find_modes(self.density(self.hierarchy.constrain(vector), records), start)
 
     def log_marginal(
-        self, vector: Float[Array, " population"], records: Records, start: Effects | None = None
+        self, vector: Float[Array, " population"], records: Data, start: Effects | None = None
     ) -> tuple[PerSubject, Modes]:
         """Each subject's log marginal likelihood, differentiable in `vector`, and the modes it stands on.
 
         A subject whose mode did not converge, or whose curvature there is not definite, gets NaN: nothing
-        downstream can mistake it for a likelihood.
+        downstream can mistake it for a likelihood. With discrete sites it is the sum over their values, and the modes
+        are those of each subject's likeliest value.
         """
+        if self.hierarchy.summed:
+            each = [one.log_marginal(vector, records, start) for one in self.by_class()]
+            values = jnp.stack([value for value, _ in each])
+            return logsumexp(values, axis=0), _likeliest(values, [modes for _, modes in each])
         density = self.density(self.hierarchy.constrain(vector), records)
         modes = self.modes(lax.stop_gradient(vector), records, start)
         effects = implicit_modes(density, modes.effects)
@@ -112,11 +124,14 @@ class Marginal:
         values = jax.vmap(at_node)(jnp.array(self.nodes)) + jnp.array(self.log_weights)[:, None]
         return logsumexp(values, axis=0) - 0.5 * blocks.log_determinant(lower)
 
-    def _gauss_newton(self, vector: Float[Array, " population"], effects: Effects, records: Records) -> Blocks:
+    def _gauss_newton(self, vector: Float[Array, " population"], effects: Effects, records: Data) -> Blocks:
         r"""$-\nabla^2$ of the effects' prior plus the expected information of Gaussian values.
 
         The latter is $\sum_j J_j^\top I(\theta_j) J_j$ with $\theta_j$ mean and sd of value $j$, $J_j$ its Jacobian.
         """
+        if isinstance(records, Buckets):
+            pairs = zip(records.split(effects), records.parts, strict=True)
+            return records.join([self._gauss_newton(vector, own, bucket) for own, bucket in pairs])
         population = self.hierarchy.constrain(vector)
         _, _, prior = derivatives(lambda b: self.hierarchy.log_subject(population, b, records, part="latent"), effects)
 
@@ -127,6 +142,18 @@ class Marginal:
         columns = [tangents(jnp.broadcast_to(e[:, None], effects.shape)) for e in jnp.eye(effects.shape[0])]
         rows = [[_information(values, weights, one, other) for other in columns] for one in columns]
         return prior + jnp.stack([jnp.stack(row) for row in rows])
+
+
+def _likeliest(values: Float[Array, "class subject"], modes: list[Modes]) -> Modes:
+    """Each subject's modes at the value of the largest marginal; converged where all of them are."""
+    best = jnp.argmax(values, axis=0)
+    effects = jnp.stack([mode.effects for mode in modes])
+    return Modes(
+        jnp.take_along_axis(effects, best[None, None, :], axis=0)[0],
+        jnp.stack([mode.decrement for mode in modes]).max(axis=0),
+        jnp.stack([mode.converged for mode in modes]).all(axis=0),
+        jnp.stack([mode.steps for mode in modes]).max(),
+    )
 
 
 def _gaussian_moments(
@@ -191,7 +218,7 @@ def _gauss_hermite(q: int, n_nodes: int) -> Nodes:
     x, w = np.polynomial.hermite.hermgauss(n_nodes)
     z, log_w = np.sqrt(2.0) * x, np.log(w) + x**2 + 0.5 * np.log(2.0)
     nodes = tuple(product(z.tolist(), repeat=q))
-    return nodes, tuple(sum(combination) for combination in product(log_w.tolist(), repeat=q))
+    return nodes, tuple(sum(combination, 0.0) for combination in product(log_w.tolist(), repeat=q))
 
 
 def _sobol(q: int, n_nodes: int, key: Key | None) -> Nodes:

@@ -11,7 +11,8 @@ from jax import numpy as jnp
 from numpyro.infer import MCMC
 from numpyro.infer import NUTS as Kernel
 
-from dpm.cohort.records import Records
+from dpm.cohort.buckets import Data
+from dpm.errors import InferenceError
 from dpm.inference.draws import Draws, host
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
@@ -52,15 +53,19 @@ class NUTS:
     chain_method: Literal["vectorized", "parallel", "sequential"] = "vectorized"
     progress: bool = True
 
-    def run(self, model: Model, records: Records, *, key: Key) -> Draws:
+    def run(self, model: Model, records: Data, *, key: Key) -> Draws:
         """Fit by Laplace, then sample.
 
         Raises:
-            InferenceError: if the Laplace start fails.
+            InferenceError: if the Laplace start fails, or the model has discrete sites: its subjects' effects may then
+                have several modes, between which the whitened sampler does not move.
         """
         began = perf_counter()
         optimum_key, start_key, run_key = jax.random.split(key, 3)
         hierarchy = Hierarchy.of(model, records)
+        if hierarchy.classes:
+            do = "Use Laplace(), whose marginal sums them out exactly and whose draws are weighted by it."
+            raise InferenceError("NUTS", "a model without discrete sites of subjects", hierarchy.classes[0][0], do)
         optimum = Laplace(objective="map").maximise(Marginal(hierarchy), records, key=optimum_key)
         whitening = Whitening.at(hierarchy, records, optimum)
         started = perf_counter()
@@ -96,14 +101,14 @@ class NUTS:
             progress_bar=self.progress,
         )
 
-    def _starts(self, hierarchy: Hierarchy, records: Records, *, key: Key) -> Sites:
+    def _starts(self, hierarchy: Hierarchy, records: Data, *, key: Key) -> Sites:
         """One starting point per chain; subject effects at their modes given it, to keep the first steps cheap."""
         chains = (self.chains,) if self.chains > 1 else ()  # NumPyro's shape of a single chain's start
         u = self.dispersion * jax.random.normal(key, (*chains, hierarchy.n_population))
         return {"u": u, "w": jnp.zeros((*chains, hierarchy.n_effects, records.n_subjects))}
 
 
-def _potential(hierarchy: Hierarchy, whitening: Whitening, records: Records) -> Callable[[Sites], Array]:
+def _potential(hierarchy: Hierarchy, whitening: Whitening, records: Data) -> Callable[[Sites], Array]:
     def potential(position: Sites) -> Array:
         vector, effects, log_volume = whitening.colour(position["u"], position["w"])
         subjects = hierarchy.log_subject(hierarchy.constrain(vector), effects, records)
@@ -113,7 +118,7 @@ def _potential(hierarchy: Hierarchy, whitening: Whitening, records: Records) -> 
 
 
 def _sites(
-    hierarchy: Hierarchy, whitening: Whitening, records: Records, samples: Sites
+    hierarchy: Hierarchy, whitening: Whitening, records: Data, samples: Sites
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Whitened draws back as named population and subject sites."""
 

@@ -24,7 +24,7 @@ def is_subject(message: dict[str, Any]) -> bool:
 
 
 def check_plate(sampled: Messages, n_subjects: int) -> None:
-    """Refuse a subject plate that is missing, empty of latent sites, of another size or elsewhere.
+    """Refuse a subject plate that is missing, of another size or elsewhere.
 
     Raises:
         ModelError: see above.
@@ -38,9 +38,6 @@ def check_plate(sampled: Messages, n_subjects: int) -> None:
         got = f"size {wrong[0].size} at dim {wrong[0].dim}"
         do = f"Use {RULE} with n = records.n_subjects."
         raise ModelError("model", f"the subject plate of size {n_subjects} at dim -1", got, do)
-    if all(message["is_observed"] for message in sampled.values() if is_subject(message)):
-        do = "Give at least one parameter a spread between subjects."
-        raise ModelError("model", f"at least one subject-level effect, sampled inside {RULE}", "none", do)
 
 
 def check_supports(latent: Messages, again: Messages) -> None:
@@ -51,13 +48,29 @@ def check_supports(latent: Messages, again: Messages) -> None:
     """
     for name, message in latent.items():
         support = message["fn"].support
-        if support.is_discrete:
+        if support.is_discrete and is_subject(message):
+            class_values(message)
+        elif support.is_discrete:
             do = "Sum it out of the model, or give it a continuous form."
             raise ModelError(name, "a continuous latent site", type(innermost(message["fn"])).__name__, do)
         if support != again[name]["fn"].support:
             got = f"{support}, which moves with the data or another site"
             do = "Sample it on a scale of its own, such as a share of the moving bound, and compute the rest."
             raise ModelError(name, "a support that is always the same", got, do)
+
+
+def class_values(message: dict[str, Any]) -> tuple[int, ...]:
+    """The values of a discrete latent site of the subjects, over which the kernel sums.
+
+    Raises:
+        ModelError: they are not finitely many whole numbers, or the site has more than one value for a subject.
+    """
+    name, fn = str(message["name"]), message["fn"]
+    if not fn.has_enumerate_support or fn.event_shape or len(fn.batch_shape) != 1:
+        do = "Sum it out of the model, or sample one class per subject."
+        got = f"{type(innermost(fn)).__name__} of shape {fn.shape()}"
+        raise ModelError(name, "a discrete site with finitely many values, one per subject", got, do)
+    return tuple(int(value) for value in np.ravel(np.asarray(fn.enumerate_support(expand=False))))
 
 
 def check_independent(runs: Sequence[tuple[Sites, Messages]]) -> frozenset[str]:

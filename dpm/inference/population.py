@@ -7,18 +7,20 @@ import numpy as np
 import pandas as pd
 from jax import numpy as jnp
 
-from dpm.cohort.records import Records
+from dpm.cohort.buckets import Buckets, Data
 from dpm.inference.hierarchy import Hierarchy
 from dpm.types import Array, Float, Sites
 
 
-def population_values(hierarchy: Hierarchy, vector: Float[Array, " population"], records: Records) -> Sites:
+def population_values(hierarchy: Hierarchy, vector: Float[Array, " population"], records: Data) -> Sites:
     """Population sites on their natural scale, with the deterministic sites that stand outside the plate.
 
     A deterministic value per subject is that subject's, wherever it was computed, and is left out; so is one that
     moves with subjects' effects, such as their mean: population values do not determine it.
     """
     values = hierarchy.constrain(vector)
+    if isinstance(records, Buckets):
+        records = records.largest
     zeros = hierarchy.effect_values(jnp.zeros((hierarchy.n_effects, records.n_subjects)))
     trace = hierarchy.trace(values, zeros, records)
     derived = {
@@ -33,13 +35,13 @@ def population_values(hierarchy: Hierarchy, vector: Float[Array, " population"],
 
 
 @partial(jax.jit, static_argnums=1)
-def population_draws(vectors: Float[Array, "draw population"], hierarchy: Hierarchy, records: Records) -> Sites:
+def population_draws(vectors: Float[Array, "draw population"], hierarchy: Hierarchy, records: Data) -> Sites:
     """`population_values` of many draws."""
     return jax.vmap(lambda vector: population_values(hierarchy, vector, records))(vectors)
 
 
 @partial(jax.jit, static_argnums=1)
-def _natural(vector: Float[Array, " population"], hierarchy: Hierarchy, records: Records) -> tuple[Sites, Sites]:
+def _natural(vector: Float[Array, " population"], hierarchy: Hierarchy, records: Data) -> tuple[Sites, Sites]:
     """Population values, and their Jacobian with respect to the vector."""
 
     def values(at: Float[Array, " population"]) -> Sites:
@@ -48,7 +50,7 @@ def _natural(vector: Float[Array, " population"], hierarchy: Hierarchy, records:
     return values(vector), jax.jacfwd(values)(vector)
 
 
-def natural_table(hierarchy: Hierarchy, records: Records, vector: np.ndarray, covariance: np.ndarray) -> pd.DataFrame:
+def natural_table(hierarchy: Hierarchy, records: Data, vector: np.ndarray, covariance: np.ndarray) -> pd.DataFrame:
     """Estimates and delta-method standard errors on the natural scale."""
     values, slopes = _natural(jnp.asarray(vector), hierarchy, records)
     rows = {}

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from dpm.cohort.records import Records
+from dpm.cohort.buckets import Data
 from dpm.inference import blocks
 from dpm.inference.conditional import derivatives, implicit_modes
 from dpm.inference.hierarchy import Hierarchy
@@ -38,11 +38,11 @@ class Whitening(NamedTuple):
     root_slope: Float[Array, "effect effect subject population"]
 
     @classmethod
-    def at(cls, hierarchy: Hierarchy, records: Records, optimum: Optimum) -> "Whitening":
+    def at(cls, hierarchy: Hierarchy, records: Data, optimum: Optimum) -> "Whitening":
         """Linearise around a Laplace optimum."""
         marginal, modes = Marginal(hierarchy), jnp.asarray(optimum.effects)
 
-        def local(vector: Vector, data: Records) -> tuple[Array, Array]:
+        def local(vector: Vector, data: Data) -> tuple[Array, Array]:
             density = marginal.density(hierarchy.constrain(vector), data)
             followed = implicit_modes(density, modes)
             _, _, curvature = derivatives(density, followed)

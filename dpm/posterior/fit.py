@@ -9,12 +9,17 @@ from jax import numpy as jnp
 from dpm.cohort.cohort import Cohort
 from dpm.cohort.encodings import Encodings
 from dpm.cohort.records import Records
+from dpm.components.event import refuse_without_events
+from dpm.components.progression import ProgressionModel
 from dpm.errors import ModelError
 from dpm.inference.draws import Method
 from dpm.inference.hierarchy import Hierarchy
 from dpm.posterior.estimable import refuse_missing_as_values, require_paces
 from dpm.posterior.posterior import Posterior
 from dpm.types import Key, Model
+
+BUCKETS_FROM = 100_000
+"""Cells of an array of visits, padding included, from which compiling a model once per bucket pays for itself."""
 
 
 def fit(model: Model, cohort: Cohort, *, method: Method, key: Key, keep_subjects: bool = False) -> Posterior:
@@ -28,23 +33,29 @@ def fit(model: Model, cohort: Cohort, *, method: Method, key: Key, keep_subjects
         keep_subjects: store patient-level effects in the posterior too; they are patient data.
 
     Raises:
-        ModelError: a subject contributes no measurement, the model names what the cohort lacks, it takes censored or
-            missing values as measured, or it has a latent time and nobody was measured twice.
+        ModelError: a subject contributes neither a measurement nor an event, the model names what the cohort lacks,
+            it takes censored or missing values as measured, it has a hazard of an event that nobody had, or a latent
+            time and nobody was measured twice.
         InferenceError: the method failed; the message says where.
     """
     encodings = Encodings.learn(cohort)
     records = cohort.records(encodings)
-    seen = jax.numpy.stack([mask.any(axis=0) for mask in records.observed.values()]).any(axis=0)
+    something = [*records.observed.values(), *(rows.present for rows in records.events.values())]
+    seen = jnp.stack([mask.any(axis=0) for mask in something]).any(axis=0)
     if not bool(seen.all()):
         missing = cohort.subjects.index[~jax.device_get(seen)]
         got = f"none for {len(missing)} of {cohort.n_subjects} (first: {missing[0]})"
         raise ModelError(
-            "fit", "at least one measurement of every subject", got, "Exclude these subjects, with a reason."
+            "fit", "at least one measurement or event of every subject", got, "Exclude these subjects, with a reason."
         )
     refuse_missing_as_values(model, records)
     _refuse_limits_as_values(model, cohort, records)
+    if isinstance(model, ProgressionModel):
+        for name, process in model.events.items():
+            refuse_without_events(name, process, records)
     notes = require_paces(model, cohort)
-    draws = method.run(model, records, key=key)
+    large = records.time.size > BUCKETS_FROM
+    draws = method.run(model, cohort.buckets(encodings) if large else records, key=key)
     draws = replace(draws, facts={**draws.facts, "notes": list(notes)} if notes else draws.facts)
     return Posterior.of(model, cohort, encodings, draws, method=repr(method), keep_subjects=keep_subjects)
 

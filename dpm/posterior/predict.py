@@ -20,10 +20,13 @@ class Predicted(NamedTuple):
     Attributes:
         course: the expected course, without residual noise (`<outcome>_mean`).
         measurement: a measurement around it.
+        events: per event process of the model, the time [years] and the number of the cause of what happens next after
+            what is known; 0 where nothing does up to the horizon of the process.
     """
 
     course: Mapping[str, Float[Array, "*draw visit subject"]]
     measurement: Mapping[str, Float[Array, "*draw visit subject"]]
+    events: Mapping[str, Float[Array, "*draw subject 2"]]
 
 
 def predict_subject(hierarchy: Hierarchy, vector: Array, effects: Array, records: Records, *, key: Key) -> Predicted:
@@ -38,19 +41,24 @@ def predict_population(hierarchy: Hierarchy, vector: Array, records: Records, *,
 
 
 def _run(hierarchy: Hierarchy, values: Mapping[str, Array], records: Records, *, key: Key) -> Predicted:
-    names = list(records.values)
+    names, processes = list(records.values), list(records.events)
     with handlers.block():
         # The seed stands outside, so that it draws no key for a given site.
         as_observed = handlers.seed(handlers.substitute(hierarchy.model, data=dict(values)), key)
         observed = handlers.trace(as_observed).get_trace(records)
         # What a handler holds fixed is observed too, but it is not a measurement to be made anew.
-        held = {name: site["value"] for name, site in observed.items() if site.get("is_observed") and name not in names}
+        held = {
+            name: site["value"]
+            for name, site in observed.items()
+            if site.get("is_observed") and name not in (*names, *processes)
+        }
         given = {**values, **held}
         filled = handlers.seed(handlers.substitute(handlers.uncondition(hierarchy.model), data=given), key)
         trace = handlers.trace(filled).get_trace(records)
     return Predicted(
         {name: trace[f"{name}_mean"]["value"] for name in names if f"{name}_mean" in trace},
         {name: trace[name]["value"] for name in names if name in trace},
+        {name: trace[name]["value"][..., 0, :] for name in processes if name in trace},
     )
 
 

@@ -241,16 +241,6 @@ def test_subjects_that_are_not_independent_are_refused(inside: bool, message: st
     assert str(refusal.value).startswith(message)
 
 
-def test_a_model_without_effects_is_refused() -> None:
-    def model(data: Records) -> None:
-        decay = numpyro.sample("decay", dist.LogNormal(jnp.log(0.5), 1.0))
-        with numpyro.plate("subject", data.n_subjects, dim=-1), numpyro.plate("visit", 2, dim=-2):
-            numpyro.sample("y", dist.Normal(10.0 * jnp.exp(-decay * data.time), 1.0), obs=data.values["y"])
-
-    with pytest.raises(ModelError, match="at least one subject-level effect"):
-        Hierarchy.of(model, wang.records())
-
-
 def test_what_moves_with_effects_is_not_a_population_value() -> None:
     """The mean of the effects, at effects of zero, would be reported as a number that no draw has."""
 
@@ -321,13 +311,25 @@ def test_a_support_that_depends_on_the_data() -> None:
         Hierarchy.of(model, wang.records())
 
 
-def test_a_discrete_effect_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("inside", "fn", "message"),
+    [
+        (True, dist.Poisson(2.0), "a discrete site with finitely many values, one per subject, got Poisson"),
+        (False, dist.Bernoulli(0.5), "a continuous latent site, got Bernoulli"),
+    ],
+)
+def test_a_discrete_site_that_cannot_be_summed_out_is_refused(
+    inside: bool, fn: dist.Distribution, message: str
+) -> None:
     def model(data: Records) -> None:
-        share = numpyro.sample("share", dist.Beta(1.0, 1.0))
+        if not inside:
+            numpyro.sample("discrete", fn)
         with numpyro.plate("subject", data.n_subjects, dim=-1):
-            numpyro.sample("responder", dist.Bernoulli(share))
+            numpyro.sample("eta", dist.Normal(0.0, 1.0))
+            if inside:
+                numpyro.sample("discrete", fn)
 
-    with pytest.raises(ModelError, match="responder: expected a continuous latent site, got Bernoulli"):
+    with pytest.raises(ModelError, match=f"discrete: expected {message}"):
         Hierarchy.of(model, wang.records())
 
 

@@ -259,7 +259,8 @@ def test_a_subject_without_data_is_refused() -> None:
     with pytest.raises(ModelError) as refusal:
         fit(MODEL, cohort().drop_visits(one, "for this test"), method=Laplace(), key=KEY)
     assert str(refusal.value) == (
-        "fit: expected at least one measurement of every subject, got none for 1 of 37 (first: patient-0-0003).\n"
+        "fit: expected at least one measurement or event of every subject, got none for 1 of 37 "
+        "(first: patient-0-0003).\n"
         "Exclude these subjects, with a reason."
     )
 
