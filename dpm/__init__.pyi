@@ -35,7 +35,11 @@ from .cohort.visit_table import visit_table as visit_table
 from .cohort.visiting import VisitProcess as VisitProcess
 from .cohort.visiting import visit_process as visit_process
 from .cohort.visits import VisitRule as VisitRule
+from .components.autocorrelation import Autocorrelated as Autocorrelated
 from .components.card import ModelCard as ModelCard
+from .components.categorical import Binary as Binary
+from .components.categorical import Ordinal as Ordinal
+from .components.categorical import thresholds as thresholds
 from .components.change import Change as Change
 from .components.clock import LatentTime as LatentTime
 from .components.clock import Since as Since
@@ -43,7 +47,13 @@ from .components.clock import StudyTime as StudyTime
 from .components.clock import classical_course as classical_course
 from .components.clock import onset as onset
 from .components.clock import pace as pace
+from .components.continuous import BoxCox as BoxCox
+from .components.continuous import Combined as Combined
+from .components.continuous import LogNormal as LogNormal
+from .components.continuous import StudentT as StudentT
 from .components.correlation import LKJ as LKJ
+from .components.count import NegativeBinomial as NegativeBinomial
+from .components.count import Poisson as Poisson
 from .components.covariate_effect import Factor as Factor
 from .components.covariate_effect import Horseshoe as Horseshoe
 from .components.covariate_effect import Spline as Spline
@@ -71,6 +81,9 @@ from .components.parameter import ByClass as ByClass
 from .components.parameter import ByLevel as ByLevel
 from .components.parameter import Parameter as Parameter
 from .components.progression import ProgressionModel as ProgressionModel
+from .components.score import BoundedInteger as BoundedInteger
+from .components.score import BoundedScore as BoundedScore
+from .components.score import IntegerScore as IntegerScore
 from .components.subtype import Misclassified as Misclassified
 from .components.subtype import Subtypes as Subtypes
 from .components.trajectory import Linear as Linear

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numpy as np
 from jax import numpy as jnp
 from jax.scipy.stats import norm
 from numpyro import distributions as dist
@@ -12,6 +13,7 @@ from numpyro import distributions as dist
 from dpm.components.change import Change
 from dpm.components.parameter import Scalar, is_scalar
 from dpm.components.trajectory import Trajectory
+from dpm.errors import ModelError
 from dpm.types import Array, PerVisit, Sites
 
 
@@ -20,6 +22,19 @@ class Noise(ABC):
 
     equation: str
     """The measurement distribution in LaTeX."""
+
+    kinds: tuple[str, ...] = ("continuous", "bounded", "integer", "count")
+    """Kinds of outcome, as roles declare them, that it may describe."""
+
+    safe: float = 0.0
+    """A possible measurement, scored and thrown away where there is none."""
+
+    serial: bool = False
+    """Whether a measurement is scored given those before it; then none of them may be censored."""
+
+    def possible(self, values: np.ndarray) -> np.ndarray:
+        """Which measurements have a density above zero under it."""
+        return np.isfinite(values)
 
     def scalars(self) -> dict[str, Scalar]:
         """The population values, in order."""
@@ -45,6 +60,36 @@ class Noise(ABC):
     def log_sf(self, value: Array, mean: PerVisit, **values: Any) -> Array:
         """Log probability of a measurement above `value`. Override where tails matter."""
         return jnp.log1p(-self.distribution(mean, **values).cdf(value))
+
+
+def refuse_impossible(name: str, noise: Noise, kind: str, values: np.ndarray) -> None:
+    """Refuse measurements that a noise cannot give.
+
+    Args:
+        name: of the outcome.
+        noise: of the model.
+        kind: of the outcome, as its role declares it.
+        values: measured, on the scale of the model.
+
+    Raises:
+        ModelError: the noise does not describe this kind of outcome, a value is impossible under it, or a category
+            that it gives a threshold never occurs.
+    """
+    where = f"fit: {name}"
+    if kind not in noise.kinds:
+        do = "Choose a noise for this kind of outcome, or declare the outcome's kind in the roles."
+        raise ModelError(where, f"an outcome of kind {' or '.join(noise.kinds)} for {type(noise).__name__}", kind, do)
+    wrong = ~noise.possible(values)
+    if wrong.any():
+        got = f"{values[wrong][0]:g} ({int(wrong.sum()):,} of {values.size:,} values)"
+        do = "Choose a noise whose support holds every value, or correct the table."
+        raise ModelError(where, f"values that {type(noise).__name__} can give", got, do)
+    count = getattr(noise, "count", 0)
+    unseen = sorted(set(range(count + 1)) - {int(value) for value in values}) if count else []
+    if unseen:
+        got = f"none at {', '.join(map(str, unseen))}"
+        do = "Merge the level with its neighbour in the roles: its threshold would be the prior's alone."
+        raise ModelError(where, f"values in each of the categories 0 to {count}", got, do)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -212,8 +212,12 @@ class ProgressionModel:
             numpyro.deterministic(f"{name}_mean", noise.expected(course, **scalars))
             measured = noise.measure(course, records.time, observed, scalars)
             if name in records.censored:
+                if noise.serial:
+                    do = "Leave these visits out, or use a noise whose measurements are independent given the course."
+                    raise ModelError(name, f"measured values for {type(noise).__name__}", "values beyond a limit", do)
                 measured = Censored(noise, course, scalars, records.censored[name], records.until.get(name))
-            numpyro.sample(name, measured.mask(observed), obs=records.values[name])
+            values = jnp.where(observed, records.values[name], noise.safe)
+            numpyro.sample(name, measured.mask(observed), obs=values)
 
 
 def _changed(change: Change, unchanged: Course, records: Records, values: Sites) -> Course:

@@ -10,6 +10,7 @@ from dpm.cohort.cohort import Cohort
 from dpm.cohort.encodings import Encodings
 from dpm.cohort.records import Records
 from dpm.components.event import refuse_without_events
+from dpm.components.outcome import refuse_impossible
 from dpm.components.progression import ProgressionModel
 from dpm.errors import ModelError
 from dpm.inference.draws import Method
@@ -51,6 +52,9 @@ def fit(model: Model, cohort: Cohort, *, method: Method, key: Key, keep_subjects
     refuse_missing_as_values(model, records)
     _refuse_limits_as_values(model, cohort, records)
     if isinstance(model, ProgressionModel):
+        for name, outcome in model.outcomes.items():
+            measured = cohort.visits[name].dropna().to_numpy(dtype=np.float64)
+            refuse_impossible(name, outcome.noise, cohort.roles.outcomes[name].kind, measured)
         for name, process in model.events.items():
             refuse_without_events(name, process, records)
     notes = require_paces(model, cohort)
