@@ -1,11 +1,11 @@
 """What a cohort cannot tell of a model: refused before the fit, or said beside it."""
 
 import warnings
-from collections.abc import Collection
 from dataclasses import replace
 
 import jax
 from jax import numpy as jnp
+from numpyro.distributions.distribution import validation_enabled
 from numpyro.primitives import Messenger
 
 from dpm.cohort.cohort import Cohort
@@ -36,32 +36,36 @@ def refuse_missing_as_values(model: Model, records: Records) -> None:
     Raises:
         ModelError: see above.
     """
-    if not records.missing or composed(model) is not None or _finite(model, records, kept=tuple(records.missing)):
+    if not records.missing or composed(model) is not None:
         return
-    if not _finite(model, records, kept=()):
-        return  # for another reason, which the method will name
+    hierarchy = Hierarchy.of(model, _filled(records))
+    if _finite(hierarchy, records) or not _finite(hierarchy, _filled(records)):
+        return  # what is not a number for another reason, the method will name
     for name, gone in records.missing.items():
-        if not _finite(model, records, kept=(name,)):
+        if not _finite(hierarchy, _filled(records, but=name)):
             got = f"none in {int(gone.sum()):,} of {records.n_subjects:,}, with which it computes"
             do = "Model what is missing (records.missing says where), exclude these subjects, or drop the covariate."
             raise ModelError(f"fit: {name}", "a covariate of every subject, or a model of what is missing", got, do)
 
 
-def _finite(model: Model, records: Records, *, kept: Collection[str]) -> bool:
-    """Whether density and gradient are numbers where all covariates are zero that are missing and not `kept`."""
-    filled = {
-        name: column if name in kept or name not in records.missing else jnp.where(records.missing[name], 0.0, column)
-        for name, column in records.covariates.items()
+def _filled(records: Records, but: str = "") -> Records:
+    """The same records, a zero for each missing covariate but one."""
+    zeros = {
+        name: jnp.where(gone, 0.0, records.covariates[name]) for name, gone in records.missing.items() if name != but
     }
-    data = replace(records, covariates=filled)
-    hierarchy = Hierarchy.of(model, records)
+    return replace(records, covariates={**records.covariates, **zeros})
+
+
+def _finite(hierarchy: Hierarchy, records: Records) -> bool:
+    """Whether density and gradient are numbers."""
 
     def total(vector: Array, effects: Array) -> Array:
-        each = hierarchy.log_subject(hierarchy.constrain(vector), effects, data)
-        return jnp.sum(each) + hierarchy.log_population(vector, data, prior=True)
+        each = hierarchy.log_subject(hierarchy.constrain(vector), effects, records)
+        return jnp.sum(each) + hierarchy.log_population(vector, records, prior=True)
 
     start = hierarchy.prior_centre(), jnp.zeros((hierarchy.n_effects, records.n_subjects))
-    value, slopes = jax.value_and_grad(total, (0, 1))(*start)
+    with validation_enabled(False):
+        value, slopes = jax.value_and_grad(total, (0, 1))(*start)
     return all(bool(jnp.all(jnp.isfinite(part))) for part in (value, *slopes))
 
 
