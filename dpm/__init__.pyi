@@ -84,6 +84,8 @@ from .components.progression import ProgressionModel as ProgressionModel
 from .components.score import BoundedInteger as BoundedInteger
 from .components.score import BoundedScore as BoundedScore
 from .components.score import IntegerScore as IntegerScore
+from .components.states import MultiState as MultiState
+from .components.states import Transition as Transition
 from .components.subtype import Misclassified as Misclassified
 from .components.subtype import Subtypes as Subtypes
 from .components.trajectory import Linear as Linear

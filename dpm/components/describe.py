@@ -68,6 +68,8 @@ def _equations(model: ProgressionModel) -> Iterator[dict[str, str]]:
         yield {"latex": trajectory.equation, "text": f"expected course of {name}"}
         for field, parameter in trajectory.parameters().items():
             yield {"latex": _parameter_equation(field, parameter), "text": f"{field} of subject i"}
+    for name, states in model.states.items():
+        yield {"latex": states.equation, "text": f"states of {name}"}
     for name, process in model.events.items():
         for cause, event in process.named(name).items():
             yield {"latex": event.hazard.equation, "text": f"baseline hazard of {cause.replace('_', ' ')}"}
@@ -144,6 +146,9 @@ def _scalars(model: ProgressionModel, card: ModelCard) -> Iterator[tuple[str, st
     for name, outcome in model.outcomes.items():
         for field, scalar in outcome.noise.scalars().items():
             yield f"{name}_{field}", f"{name.replace('_', ' ')}: residual {field}", scalar
+    for name, states in model.states.items():
+        for key, scalar in states.scalars().items():
+            yield f"{name}_{key}", f"{name}: {key.replace('_', ' ')}", scalar
     for name, process in model.events.items():
         for cause, event in process.named(name).items():
             words = cause.replace("_", " ")

@@ -17,6 +17,7 @@ from dpm.components.covariate_model import CovariateModel
 from dpm.components.event import Process
 from dpm.components.outcome import Outcome
 from dpm.components.parameter import ByClass, Parameter, Scalar, sample_scalar
+from dpm.components.states import MultiState
 from dpm.components.subtype import Subtypes
 from dpm.components.trajectory import Trajectory
 from dpm.errors import ModelError
@@ -49,6 +50,7 @@ class ProgressionModel:
         clock: what time is; sampled once.
         latent: courses that several outcomes share, by name; an outcome names one in place of a trajectory.
         events: by the name of the process in the cohort.
+        states: outcomes of kind "state", by the name they have in the cohort.
         subtypes: classes of subjects that parameters may differ between.
         covariates: by name, a distribution of each baseline covariate that may be missing; one may depend on those
             before it.
@@ -64,6 +66,7 @@ class ProgressionModel:
     clock: Clock = field(default_factory=StudyTime)
     latent: Mapping[str, Trajectory] = field(default_factory=dict)
     events: Mapping[str, Process] = field(default_factory=dict)
+    states: Mapping[str, MultiState] = field(default_factory=dict)
     subtypes: Subtypes | None = None
     covariates: Mapping[str, CovariateModel] = field(default_factory=dict)
     correlation: LKJ | None = field(default_factory=lambda: LKJ(2.0))
@@ -74,7 +77,7 @@ class ProgressionModel:
             if isinstance(outcome.trajectory, str) and outcome.trajectory not in self.latent:
                 have = ", ".join(self.latent) or "none"
                 raise ModelError(f"outcomes.{name}", f'"{outcome.trajectory}" among the latent courses', have)
-        names = [*self.outcomes, *self.latent, *self.events, "clock"]
+        names = [*self.outcomes, *self.latent, *self.events, *self.states, "clock"]
         for name in names:
             if names.count(name) > 1:
                 raise ModelError("model", "names that all differ", f"{name!r} twice", "Rename one of them.")
@@ -139,10 +142,12 @@ class ProgressionModel:
             self._observe(name, outcome, course, records)
         for name, process in self.events.items():
             process.observe(name, records, courses)
+        for name, states in self.states.items():
+            states.observe(name, records, courses)
 
     def _check_names(self, records: Records) -> None:
         for kind, wanted, have in (
-            ("outcome", self.outcomes, records.values),
+            ("outcome", (*self.outcomes, *self.states), records.values),
             ("event process", self.events, records.events),
         ):
             for name in wanted:
