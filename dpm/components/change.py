@@ -16,6 +16,9 @@ class Change(ABC):
     equation: str
     """The changed course in LaTeX, with the field names as symbols."""
 
+    last: bool = False
+    """Whether it belongs to visits and not to the course, so that no other change may follow it."""
+
     def parameters(self) -> dict[str, Parameter]:
         """Its fields that vary by subject, in order."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]

@@ -77,6 +77,10 @@ class ProgressionModel:
             if isinstance(outcome.trajectory, str) and outcome.trajectory not in self.latent:
                 have = ", ".join(self.latent) or "none"
                 raise ModelError(f"outcomes.{name}", f'"{outcome.trajectory}" among the latent courses', have)
+            early = [key for key, change in list(outcome.changes.items())[:-1] if change.last]
+            if early:
+                do = "Changes after it would bend what belongs to a single visit."
+                raise ModelError(f"outcomes.{name}.changes", f"{early[0]} after all others", "others after it", do)
         names = [*self.outcomes, *self.latent, *self.events, *self.states, "clock"]
         for name in names:
             if names.count(name) > 1:
