@@ -143,8 +143,8 @@ class Horseshoe:
     c^2 \sim \mathrm{InvGamma}(\nu / 2,\ \nu s^2 / 2)$$
 
     With $D$ covariates of unit variance, $p$ of them expected to matter, $n$ subjects and a parameter that one
-    subject alone tells to within $\sigma$, $\tau_0 = \frac{p}{D - p} \frac{\sigma}{\sqrt n}$. Fit it by sampling:
-    a maximum of its density shrinks everything to nothing.
+    subject alone tells to within $\sigma$, $\tau_0 = \frac{p}{D - p} \frac{\sigma}{\sqrt n}$. Fit it by sampling: at
+    the maximum of its density, where `Laplace` stands, small coefficients are hardly shrunk.
 
     Attributes:
         covariates: by name.

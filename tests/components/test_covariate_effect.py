@@ -18,10 +18,12 @@ from dpm.cohort.encodings import Encodings
 from dpm.cohort.records import Records
 from dpm.components.covariate_effect import Factor, Horseshoe, Spline
 from dpm.components.parameter import Parameter
+from dpm.components.trajectory import Linear
 from dpm.errors import CohortError, ModelError
+from dpm.inference.nuts import NUTS
 from dpm.types import Array
 
-from .test_contract import records
+from .test_contract import model_of, records
 
 KEY = jax.random.key(3)
 KNOTS = (-1.5, -0.2, 0.4, 2.0)
@@ -162,3 +164,29 @@ def test_most_coefficients_are_shrunk_and_none_exceeds_the_slab() -> None:
     assert ks_2samp(found, other).pvalue > 0.01
     assert np.mean(np.abs(found) < 0.1) > 0.7
     assert 1.0 < np.abs(found).max() < 4.5 * 2.0
+
+
+@pytest.mark.slow
+def test_a_sampled_horseshoe_keeps_what_matters_and_shrinks_the_rest() -> None:
+    """Two of twenty covariates matter, by 1 and -0.8; least squares knows each coefficient to about 0.06."""
+    rng, n = np.random.default_rng(3), 100
+    x = rng.normal(size=(20, n))
+    y = 2.0 + 1.0 * x[2] - 0.8 * x[7] + 0.5 * rng.normal(size=n) + 0.4 * rng.normal(size=(3, n))
+    data = replace(
+        subjects(**{f"x{j}": x[j] for j in range(20)}),
+        time=jnp.zeros((3, n)),
+        values={"y": jnp.asarray(y)},
+        observed={"y": jnp.ones((3, n), bool)},
+    )
+    shoe = Horseshoe(covariates=tuple(data.covariates), scale=2 / 18 * 0.6 / np.sqrt(n), slab=1.0)
+    level = Parameter(dist.Normal(0.0, 5.0), subject=dist.HalfNormal(1.0), horseshoe=shoe)
+    drawn = NUTS(chains=2, warmup=400, draws=400, progress=False).run(
+        model_of(Linear(level=level, slope=Parameter(0.0))), data, key=KEY
+    )
+    coefficients = drawn.sites["y_level_horseshoe"].reshape(-1, 20)
+    mean, sd = coefficients.mean(axis=0), coefficients.std(axis=0)
+    matters = np.isin(np.arange(20), (2, 7))
+    assert (np.abs(mean - np.where(matters, np.where(np.arange(20) == 2, 1.0, -0.8), 0.0)) < 3.0 * sd).all()
+    assert np.median(sd[~matters]) < 0.035 < sd[matters].min()
+    assert np.abs(mean[~matters]).max() < 0.06
+    assert drawn.stats["diverging"].sum() == 0

@@ -18,6 +18,7 @@ from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
 from dpm.components.trajectory import Linear
 from dpm.errors import ModelError
+from dpm.inference.effects import draw_effects
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
 from dpm.inference.marginal import Marginal
@@ -122,6 +123,25 @@ def test_leaving_out_who_lacks_it_is_biased_and_modelling_it_is_not() -> None:
     assert level < TRUTH["y_level"] - 4.0 * se
     slope, se = complete["y_level_x"]
     assert slope < TRUTH["y_level_x"] - 2.0 * se
+
+
+def test_missing_values_are_drawn_given_all_that_was_measured() -> None:
+    """The conditional normal of the covariate given the subject's measurements, which say much of it."""
+    data = simulated().take(np.arange(40))
+    split = Hierarchy.of(MODELLED, data)
+    vector = split.unconstrain({name: jnp.asarray(value) for name, value in TRUTH.items()})
+    draws = 800
+    drawn = draw_effects(split, vector[None], data, key=KEY, replicates=draws).effects[0]
+    row = [site.name for site in split.subject].index("covariate_x_z")
+    gone, w = np.asarray(data.missing["x"]), np.asarray(data.covariates["w"])
+    prior = 0.2 + 0.5 * w
+    x = prior + 0.9 * np.asarray(drawn[:, row])
+    surprise = np.asarray(data.values["y"]).mean(axis=0) - (1.0 + 0.8 * prior - 0.5 * w)
+    gain = 0.8 * 0.81 / (0.64 * 0.81 + 0.36 + 0.16 / VISITS)
+    mean, sd = prior + gain * surprise, np.sqrt(0.81 - gain * 0.8 * 0.81)
+    assert sd < 0.75 * 0.9
+    assert np.abs((x.mean(axis=0) - mean)[gone]).max() < 4.5 * sd / np.sqrt(draws) + 0.02
+    np.testing.assert_allclose(x.std(axis=0)[gone], sd, rtol=0.15)
 
 
 # Indicators -----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A model in words: every site with its prior, every equation in LaTeX that survives any name."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpyro
@@ -19,6 +20,7 @@ from dpm.components.progression import ProgressionModel
 from dpm.components.trajectory import Linear
 from dpm.inference.hierarchy import Hierarchy
 
+from . import test_clock, test_covariate_model, test_subtype, test_within
 from .test_contract import LEVEL, MODELS, model_of, records
 
 NAMES = Parameter(
@@ -40,6 +42,23 @@ def test_every_learned_value_has_a_prior_in_words(name: str) -> None:
     assert learned - levels <= set(described)
     fixed = {site for site, prior in described.items() if prior.startswith("fixed at ")}
     assert set(described) - fixed == learned - levels
+
+
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [
+        (test_subtype.DIAGNOSED, test_subtype.records),
+        (test_covariate_model.MODELLED, test_covariate_model.simulated),
+        (test_clock.latent_form(), test_clock.records),
+        (test_within.EYES, test_within.eyes),
+    ],
+    ids=["subtypes", "missing covariates", "latent time", "within"],
+)
+def test_every_part_of_a_model_lists_its_priors(model: ProgressionModel, data: Callable[[], Records]) -> None:
+    learned = {site.name.removesuffix("_cholesky") for site in Hierarchy.of(model, data()).population}
+    described = describe_model(model)
+    assert learned == {row["site"] for row in described["priors"] if not row["prior"].startswith("fixed at ")}
+    assert all(row["latex"] for row in described["equations"])
 
 
 def test_equations_name_what_the_model_uses() -> None:
