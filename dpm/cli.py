@@ -160,7 +160,10 @@ def models() -> None:
     from dpm.study.shipped import list_models
 
     for model in list_models():
-        typer.echo(f"{model.build}\n    {model.title}")
+        facts = "; ".join(fact for fact in (model.disease, model.endpoint, model.status) if fact)
+        typer.echo(f"{model.build}\n    {model.title}" + (f"\n    {facts}" if facts else ""))
+        if model.source:
+            typer.echo(f"    {model.source}")
 
 
 @commands.command(rich_help_panel=LOOK)

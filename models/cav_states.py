@@ -3,12 +3,14 @@ r"""Vasculopathy of the transplanted heart: none, mild or moderate, severe, deat
 $$P(s_j \mid s_{j-1}) = \{e^{Q (t_j - t_{j-1})}\}_{s_{j-1} s_j}$$
 
 with intensities [1/years] of 1→2, 1→4, 2→1, 2→3, 2→4, 3→2 and 3→4; the time of death is known (Sharples et al. 2003,
-doi 10.1097/01.TP.0000071204.12891.1A; the analysis of these data in Jackson 2011, doi 10.18637/jss.v038.i08).
+Transplantation 76, 679-682; the analysis of these data in Jackson 2011, doi 10.18637/jss.v038.i08).
 
 Data needed: an outcome `state` of kind "state" with levels 1 to 4. Typical values: the maximum likelihood estimate in
 the 622 patients of Papworth Hospital. Backward moves are partly errors of reading; a hidden version has
 `misclassified`.
 """
+
+from math import log
 
 from numpyro import distributions as dist
 
@@ -33,6 +35,10 @@ CARD = ModelCard(
     title="States of coronary disease after heart transplant, and death",
     context_of_use="Expected occupation of states, and survival, of heart recipients followed by yearly angiography.",
     population="Recipients of a heart at Papworth Hospital in the 1980s and 1990s.",
+    disease="Cardiac allograft vasculopathy",
+    endpoint="state at angiography; death",
+    source="Sharples 2003; Jackson 2011, doi 10.18637/jss.v038.i08",
+    status="published values",
     units={f"state_{one}_{other}_log_rate": "log 1/years" for one, other in RATES},
     reasons={f"state_{one}_{other}_log_rate": "a yearly rate between 0.003 and 7" for one, other in RATES},
     limitations=(
@@ -40,6 +46,9 @@ CARD = ModelCard(
         "Backward moves are partly errors of reading the angiogram.",
     ),
 )
+
+
+TYPICAL = {f"state_{one}_{other}_log_rate": log(rate) for (one, other), rate in RATES.items()}
 
 
 def build() -> ProgressionModel:

@@ -41,6 +41,10 @@ CARD = ModelCard(
     population=(
         "Adults with histologically confirmed primary biliary cholangitis, referred to the Mayo Clinic before ursodiol."
     ),
+    disease="Primary biliary cholangitis",
+    endpoint="log bilirubin",
+    source="Murtaugh 1994, doi 10.1002/hep.1840200120",
+    status="documented priors",
     units={
         "log_bilirubin_level": "log mg/dL",
         "log_bilirubin_level_sd": "log mg/dL",

@@ -31,6 +31,10 @@ CARD = ModelCard(
         "ends because of the disease: a course that death cuts short is not missing at random given visits alone."
     ),
     population="Adults with primary biliary cholangitis in the Mayo Clinic trial of 1974-84.",
+    disease="Primary biliary cholangitis",
+    endpoint="log bilirubin; death or transplant",
+    source="Murtaugh 1994, doi 10.1002/hep.1840200120",
+    status="values of the trial's 312 patients",
     units={
         "log_bilirubin_level": "log mg/dL",
         "log_bilirubin_level_female": "log mg/dL",

@@ -64,6 +64,8 @@ def _equations(model: ProgressionModel) -> Iterator[dict[str, str]]:
     yield {"latex": model.clock.equation, "text": "clock"}
     for name, outcome in model.outcomes.items():
         yield {"latex": outcome.noise.equation, "text": f"measurement of {name}"}
+    for name, change in model.changes().items():
+        yield {"latex": change.equation, "text": f"{name.replace('_', ' ')}, which changes the course"}
     for name, trajectory in model.trajectories().items():
         yield {"latex": trajectory.equation, "text": f"expected course of {name}"}
         for field, parameter in trajectory.parameters().items():
@@ -143,6 +145,8 @@ def _scalars(model: ProgressionModel, card: ModelCard) -> Iterator[tuple[str, st
         yield from model.subtypes.priors()
     for name, covariate in model.covariates.items():
         yield from covariate.priors(name)
+    for name, scalar in model.scalars().items():
+        yield name, name.replace("_", " "), scalar
     for name, outcome in model.outcomes.items():
         for field, scalar in outcome.noise.scalars().items():
             yield f"{name}_{field}", f"{name.replace('_', ' ')}: residual {field}", scalar

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import jax
+from jax import numpy as jnp
 
 from dpm.components.parameter import Parameter, Scalar, is_scalar
 from dpm.types import PerVisit
@@ -33,6 +34,24 @@ class Trajectory(ABC):
     @abstractmethod
     def curve(self, time: PerVisit, **values: Any) -> PerVisit:
         """The course at `time` [years], given each parameter's per-subject values and the population's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant(Trajectory):
+    r"""A value that does not change.
+
+    $$\mu(t) = \ell$$
+
+    Attributes:
+        level: $\ell$ [outcome unit].
+    """
+
+    level: Parameter
+
+    equation = r"\mu(t) = \mathrm{level}"
+
+    def curve(self, time: PerVisit, *, level: Any) -> PerVisit:
+        return level + jnp.zeros_like(time)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What a traced model says of itself: which sites are the population's, which a subject's, and their densities."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Literal
@@ -112,7 +113,9 @@ class Hierarchy:
         )
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(records)):
             return split
-        with jax.ensure_compile_time_eval(), validation_enabled(False):
+        # Inside a trace its own values are wanted now; outside one this would only hinder a solver's run-time checks.
+        traced = isinstance(jnp.zeros(()), jax.core.Tracer)
+        with jax.ensure_compile_time_eval() if traced else nullcontext(), validation_enabled(False):
             return replace(split, of_effects=split._independent(records))
 
     def _independent(self, records: Records) -> frozenset[str]:

@@ -13,10 +13,14 @@ DEMO = "pbc_dpenicillamine"
 
 @dataclass(frozen=True, kw_only=True)
 class ShippedModel:
-    """A model file, by what its study key would be, and the first line of what it says of itself."""
+    """A model file, by what its study key would be, the first line of what it says of itself, and its card."""
 
     build: str
     title: str
+    disease: str = ""
+    endpoint: str = ""
+    source: str = ""
+    status: str = ""
 
 
 def folder_of(kind: str, beside: str) -> Path:
@@ -53,4 +57,17 @@ def list_models() -> Iterator[ShippedModel]:
         tree = ast.parse(file.read_text(encoding="utf-8"))
         if any(isinstance(node, ast.FunctionDef) and node.name == "build" for node in tree.body):
             title = (ast.get_docstring(tree) or "").partition("\n")[0]
-            yield ShippedModel(build=f"models/{file.name}:build", title=title)
+            yield ShippedModel(build=f"models/{file.name}:build", title=title, **_card(tree))
+
+
+def _card(tree: ast.Module) -> dict[str, str]:
+    """What the card of a model file says of disease, endpoint, source and status, where they are plain texts."""
+    wanted = ("disease", "endpoint", "source", "status")
+    for node in tree.body:
+        named = isinstance(node, ast.Assign) and any(
+            isinstance(to, ast.Name) and to.id == "CARD" for to in node.targets
+        )
+        if named and isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            given = {each.arg: each.value for each in node.value.keywords if each.arg in wanted}
+            return {str(key): str(value.value) for key, value in given.items() if isinstance(value, ast.Constant)}
+    return {}

@@ -122,8 +122,11 @@ def test_the_shipped_study_is_valid() -> None:
 
 
 def test_shipped_models_are_listed_without_running_them() -> None:
-    listed = {model.build: model.title for model in list_models()}
-    assert "bilirubin" in listed["models/pbc_bilirubin.py:build"].lower()
+    listed = {model.build: model for model in list_models()}
+    assert "bilirubin" in listed["models/pbc_bilirubin.py:build"].title.lower()
+    hamuro = listed["models/dmd_walk_hamuro.py:build"]
+    assert (hamuro.disease, hamuro.endpoint) == ("Duchenne muscular dystrophy", "6MWT")
+    assert all(model.disease and model.source and model.status for model in listed.values())
 
 
 def test_a_model_is_built(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""Courses that are solutions of ordinary differential equations."""
+
+from abc import abstractmethod
+from typing import Any
+
+import diffrax
+import jax
+from jax import numpy as jnp
+
+from dpm.components.trajectory import Trajectory
+from dpm.types import Array, PerVisit
+
+MOST_STEPS = 4096
+"""Of the solver, for one subject; a course that needs more is not a number, and so is its density."""
+
+HAIR = 1e-7
+"""Between the times of two visits at least [years]: three seconds."""
+
+
+class Dynamics(Trajectory):
+    r"""$y' = f(t, y;\ \theta_i)$ from a starting state on, and what of it is seen, $\mu(t) = g(y(t);\ \theta_i)$.
+
+    A subclass is a frozen dataclass with the equation in its docstring, and three pure functions of one subject, whose
+    keyword arguments are its parameters and scalars: `initial`, `rate`, `readout`. Before `begin` the state is the
+    initial one. Solved by Tsitouras' 5(4) method with adaptive steps, each visit's state by its interpolant, the
+    subjects side by side; derivatives go through the solver's own steps, so that second ones exist too. An input that
+    varies in time, such as a dose, is a function of `time` inside `rate`; where it jumps, name the times in `jumps`.
+
+    Attributes:
+        begin: when the equation begins to hold, on the model's clock [years].
+        tolerance: relative and absolute, of a step.
+        jumps: times at which `rate` is not continuous [years].
+    """
+
+    begin: float = 0.0
+    tolerance: float = 1e-8
+    jumps: tuple[float, ...] = ()
+
+    @abstractmethod
+    def initial(self, **values: Any) -> Array:
+        """The state at `begin`, a vector."""
+
+    @abstractmethod
+    def rate(self, time: Array, state: Array, **values: Any) -> Array:
+        """Its derivative [1/years] at one time of one subject."""
+
+    def readout(self, state: Array, **values: Any) -> Array:
+        """What is seen of a state; its first component unless overridden."""
+        return state[0]
+
+    def curve(self, time: PerVisit, **values: Any) -> PerVisit:
+        subjects = time.shape[1]
+        spread = {name: jnp.broadcast_to(value, (subjects,)) for name, value in values.items() if jnp.ndim(value) < 2}
+        return jax.vmap(self._solved, in_axes=(1, 0), out_axes=1)(time, spread)
+
+    def _solved(self, time: Array, values: dict[str, Array]) -> Array:
+        """One subject's course at its own times, in whatever order."""
+        order = jnp.argsort(time)
+        # A hair apart, since the solver takes no two equal times; far below any unit of a visit.
+        wanted = jnp.maximum(time[order], self.begin) + HAIR * jnp.arange(1, len(time) + 1)
+        start = self.initial(**values)
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(lambda t, y, each: self.rate(jnp.asarray(t), y, **each)),
+            diffrax.Tsit5(),
+            self.begin,
+            wanted[-1],
+            None,
+            start,
+            args=values,
+            saveat=diffrax.SaveAt(ts=wanted),
+            stepsize_controller=diffrax.ClipStepSizeController(
+                diffrax.PIDController(rtol=self.tolerance, atol=self.tolerance),
+                jump_ts=jnp.asarray(self.jumps) if self.jumps else None,
+            ),
+            adjoint=diffrax.DirectAdjoint(),
+            max_steps=MOST_STEPS,
+            throw=False,
+        )
+        seen = jax.vmap(lambda state: self.readout(state, **values))(solution.ys)
+        seen = jnp.where(solution.result == diffrax.RESULTS.successful, seen, jnp.nan)
+        return jnp.zeros_like(seen).at[order].set(seen)

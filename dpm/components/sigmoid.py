@@ -1,0 +1,133 @@
+"""Sigmoid courses between two values."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax import numpy as jnp
+
+from dpm.components.parameter import Parameter, Scalar
+from dpm.components.trajectory import Trajectory
+from dpm.types import PerVisit
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogisticDecline(Trajectory):
+    r"""Sigmoid loss of a score, from `ceiling` to `floor`.
+
+    $$\mu(t) = f + (c - f)\,\sigma\{-r\,(t - m)\}$$
+
+    Attributes:
+        ceiling: score before the disease, $c$ [outcome unit].
+        floor: score at end stage, $f$ [outcome unit].
+        midpoint: time of steepest loss, $m$ [years].
+        rate: steepness, $r > 0$ [1/years]; peak loss is $r(c - f)/4$ a year.
+    """
+
+    ceiling: Parameter | Scalar
+    floor: Parameter | Scalar
+    midpoint: Parameter
+    rate: Parameter
+
+    equation = (
+        r"\mu(t) = \mathrm{floor} + (\mathrm{ceiling} - \mathrm{floor})"
+        r" \,/\, [1 + \exp\{\mathrm{rate}\,(t - \mathrm{midpoint})\}]"
+    )
+
+    def curve(self, time: PerVisit, *, ceiling: Any, floor: Any, midpoint: Any, rate: Any) -> PerVisit:
+        return floor + (ceiling - floor) * jax.nn.sigmoid(-rate * (time - midpoint))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogisticRise(Trajectory):
+    r"""Sigmoid rise of a score, from `floor` to `ceiling`.
+
+    $$\mu(t) = f + (c - f)\,\sigma\{r\,(t - m)\}$$
+
+    Attributes:
+        floor: score before the disease, $f$ [outcome unit].
+        ceiling: score at end stage, $c$ [outcome unit].
+        midpoint: time of steepest rise, $m$ [years].
+        rate: steepness, $r > 0$ [1/years]; peak rise is $r(c - f)/4$ a year.
+    """
+
+    floor: Parameter | Scalar
+    ceiling: Parameter | Scalar
+    midpoint: Parameter
+    rate: Parameter
+
+    equation = (
+        r"\mu(t) = \mathrm{floor} + (\mathrm{ceiling} - \mathrm{floor})"
+        r" \,/\, [1 + \exp\{-\mathrm{rate}\,(t - \mathrm{midpoint})\}]"
+    )
+
+    def curve(self, time: PerVisit, *, floor: Any, ceiling: Any, midpoint: Any, rate: Any) -> PerVisit:
+        return floor + (ceiling - floor) * jax.nn.sigmoid(rate * (time - midpoint))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigmoidEmax(Trajectory):
+    r"""Change that begins at time zero, on a clock of age or of time since onset, and comes to an end.
+
+    $$\mu(t) = B + E\,\frac{t^h}{T^h + t^h}\ (t > 0),\qquad \mu(t) = B\ (t \leq 0)$$
+
+    Attributes:
+        baseline: until time zero, $B$ [outcome unit].
+        maximum: the change in the end, $E$; negative for a loss [outcome unit].
+        half_time: when half of it has happened, $T > 0$ [years].
+        steepness: $h > 0$.
+
+    Source: Harun et al. 2019, Thorax, doi 10.1136/thoraxjnl-2018-211550, for lung function by age.
+    """
+
+    baseline: Parameter
+    maximum: Parameter
+    half_time: Parameter
+    steepness: Parameter | Scalar
+
+    equation = (
+        r"\mu(t) = \mathrm{baseline} + \mathrm{maximum}\; t_+^{\mathrm{steepness}}"
+        r" \,/\, (\mathrm{half\_time}^{\mathrm{steepness}} + t_+^{\mathrm{steepness}})"
+    )
+
+    def curve(self, time: PerVisit, *, baseline: Any, maximum: Any, half_time: Any, steepness: Any) -> PerVisit:
+        started = time > 0.0
+        log_ratio = jnp.log(jnp.where(started, time, 1.0)) - jnp.log(half_time)
+        return baseline + maximum * jnp.where(started, jax.nn.sigmoid(steepness * log_ratio), 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiseAndFall(Trajectory):
+    r"""Sigmoid rise from a floor, then sigmoid fall back to it.
+
+    $$\mu(t) = f + h\,\sigma\{r\,(t - m)\}\,\sigma\{-q\,(t - n)\}$$
+
+    The peak comes near $f + h$ where the fall is much later than the rise.
+
+    Attributes:
+        floor: long before and long after, $f$ [outcome unit].
+        height: of the peak above the floor, were the fall far away, $h$ [outcome unit].
+        rise: time at half of the rise, $m$ [years].
+        rise_rate: its steepness, $r > 0$ [1/years].
+        fall: time at half of the fall, $n$ [years].
+        fall_rate: its steepness, $q > 0$ [1/years].
+    """
+
+    floor: Parameter | Scalar
+    height: Parameter
+    rise: Parameter
+    rise_rate: Parameter
+    fall: Parameter
+    fall_rate: Parameter
+
+    equation = (
+        r"\mu(t) = \mathrm{floor} + \mathrm{height}"
+        r" \,/\, [1 + \exp\{-\mathrm{rise\_rate}\,(t - \mathrm{rise})\}]"
+        r" \,/\, [1 + \exp\{\mathrm{fall\_rate}\,(t - \mathrm{fall})\}]"
+    )
+
+    def curve(
+        self, time: PerVisit, *, floor: Any, height: Any, rise: Any, rise_rate: Any, fall: Any, fall_rate: Any
+    ) -> PerVisit:
+        up, down = jax.nn.sigmoid(rise_rate * (time - rise)), jax.nn.sigmoid(-fall_rate * (time - fall))
+        return floor + height * up * down

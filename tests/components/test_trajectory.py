@@ -1,0 +1,198 @@
+"""Every course: defined with derivatives everywhere, at its stated limits, and a solution of its equation."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+from dpm.components.dynamics import Dynamics
+from dpm.components.growth import ExponentialApproach, ExponentialGrowth, Gompertz, Power, Richards
+from dpm.components.parameter import Parameter
+from dpm.components.piecewise import ChangePoint, DevelopmentAndDecline, PiecewiseLinear
+from dpm.components.sigmoid import LogisticDecline, LogisticRise, RiseAndFall, SigmoidEmax
+from dpm.components.trajectory import Constant, Linear, LogisticGrowth, Trajectory
+from dpm.errors import ModelError
+from dpm.types import Array
+
+P = Parameter(0.0)
+CASES: dict[str, tuple[Trajectory, dict[str, float]]] = {
+    "constant": (Constant(level=P), {"level": 3.0}),
+    "linear": (Linear(level=P, slope=P), {"level": 3.0, "slope": -0.5}),
+    "logistic growth": (
+        LogisticGrowth(asymptote=P, midpoint=P, scale=P),
+        {"asymptote": 5.0, "midpoint": 2.0, "scale": 0.5},
+    ),
+    "approach": (
+        ExponentialApproach(level=P, asymptote=P, rate=P),
+        {"level": 1.0, "asymptote": 4.0, "rate": 0.7},
+    ),
+    "exponential": (ExponentialGrowth(level=P, rate=P), {"level": 1.0, "rate": 0.3}),
+    "power": (Power(level=P, change=P, exponent=P), {"level": 1.0, "change": 2.0, "exponent": 0.7}),
+    "gompertz": (Gompertz(asymptote=P, midpoint=P, rate=P), {"asymptote": 4.0, "midpoint": 1.0, "rate": 0.8}),
+    "richards": (
+        Richards(level=P, rate=P, asymptote=70.0, shape=P, origin=0.0),
+        {"level": 22.2, "rate": 0.153, "asymptote": 70.0, "shape": 6.91, "origin": 0.0},
+    ),
+    "piecewise": (
+        PiecewiseLinear(level=P, slope=P, changes=(P, P), knots=(1.0, 2.0)),
+        {"level": 1.0, "slope": 0.5, "change_1": -1.0, "change_2": 2.0},
+    ),
+    "change point": (
+        ChangePoint(level=P, before=P, after=P, change=P, width=0.1),
+        {"level": 5.0, "before": 0.2, "after": -1.0, "change": 3.0, "width": 0.1},
+    ),
+    "development": (
+        DevelopmentAndDecline(start=P, gain=P, reserve=P, loss=P, width=5.0),
+        {"start": 270.0, "gain": 19.6, "reserve": 1298.0, "loss": 84.9, "width": 5.0},
+    ),
+    "decline": (
+        LogisticDecline(ceiling=48.0, floor=0.0, midpoint=P, rate=P),
+        {"ceiling": 48.0, "floor": 0.0, "midpoint": 3.0, "rate": 1.2},
+    ),
+    "rise": (
+        LogisticRise(floor=0.0, ceiling=1.0, midpoint=P, rate=P),
+        {"floor": 0.0, "ceiling": 1.0, "midpoint": 3.0, "rate": 1.2},
+    ),
+    "emax": (
+        SigmoidEmax(baseline=P, maximum=P, half_time=P, steepness=P),
+        {"baseline": 99.7, "maximum": -40.0, "half_time": 8.38, "steepness": 3.08},
+    ),
+    "rise and fall": (
+        RiseAndFall(floor=0.0, height=P, rise=P, rise_rate=P, fall=P, fall_rate=P),
+        {"floor": 0.0, "height": 30.0, "rise": 2.0, "rise_rate": 1.0, "fall": 9.0, "fall_rate": 0.8},
+    ),
+}
+WIDE = jnp.asarray([-100.0, -10.0, -1.0, 0.0, 1e-3, 0.5, 1.0, 2.0, 3.0, 10.0, 100.0])
+
+
+def at(name: str, time: Any, **changed: float) -> np.ndarray:
+    course, values = CASES[name]
+    each = {key: jnp.asarray([value]) for key, value in {**values, **changed}.items()}
+    return np.asarray(course.curve(jnp.asarray(time, dtype=float)[:, None], **each))[:, 0]
+
+
+def test_every_course_has_its_case() -> None:
+    own = {kind for kind in Trajectory.__subclasses__() if kind.__module__.startswith("dpm.")} - {Dynamics}
+    assert own == {type(course) for course, _ in CASES.values()}
+    for course, values in CASES.values():
+        kind = type(course)
+        assert course.equation
+        assert all(item.name in (kind.__doc__ or "") for item in fields(course))  # type: ignore[arg-type]
+        assert {*course.parameters(), *course.scalars()} == set(values)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_value_slope_and_curvature_are_finite_at_any_time(name: str) -> None:
+    """In every value, which are moved by up to a third, over two centuries: what the kernel takes derivatives of."""
+    course, values = CASES[name]
+    moved = {key: value * jnp.linspace(0.7, 1.3, 5) for key, value in values.items()}
+
+    time = jnp.broadcast_to(WIDE[:, None], (len(WIDE), 5))
+
+    def total(each: dict[str, Array]) -> Array:
+        return jnp.sum(jnp.tanh(1e-3 * course.curve(time, **each)))
+
+    value = course.curve(time, **moved)
+    slope = jax.jit(jax.grad(total))(moved)
+    bend = jax.jit(jax.grad(lambda each: sum(jnp.sum(leaf) for leaf in jax.grad(total)(each).values())))(moved)
+    assert value.shape == (len(WIDE), 5)
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree_util.tree_leaves((value, slope, bend)))
+
+
+def slope_of(name: str, time: np.ndarray) -> np.ndarray:
+    return (at(name, time + 1e-5) - at(name, time - 1e-5)) / 2e-5
+
+
+def test_growth_solves_its_equation() -> None:
+    t = np.linspace(-2.0, 6.0, 9)
+    gompertz = at("gompertz", t)
+    np.testing.assert_allclose(slope_of("gompertz", t), 0.8 * gompertz * np.log(4.0 / gompertz), rtol=1e-6, atol=1e-12)
+    x = at("richards", t) / 70.0
+    np.testing.assert_allclose(slope_of("richards", t) / 70.0, 0.153 * x * (1 - x**6.91), rtol=1e-6)
+    assert at("richards", [0.0])[0] == pytest.approx(22.2, rel=1e-12)
+    approach = at("approach", t)
+    np.testing.assert_allclose(slope_of("approach", t), 0.7 * (4.0 - approach), rtol=1e-6)
+    np.testing.assert_allclose(slope_of("exponential", t), 0.3 * at("exponential", t), rtol=1e-6)
+
+
+def test_limits() -> None:
+    assert at("approach", [0.0, 100.0]).tolist() == pytest.approx([1.0, 4.0])
+    assert at("power", [-5.0, 0.0, 1.0]).tolist() == pytest.approx([1.0, 1.0, 3.0])
+    assert at("gompertz", [-100.0, 1.0, 100.0]).tolist() == pytest.approx([0.0, 4.0 / np.e, 4.0])
+    assert at("richards", [-100.0, 100.0]).tolist() == pytest.approx([0.0, 70.0], abs=1e-4)
+    assert at("decline", [-100.0, 3.0, 100.0]).tolist() == pytest.approx([48.0, 24.0, 0.0])
+    assert at("rise", [-100.0, 3.0, 100.0]).tolist() == pytest.approx([0.0, 0.5, 1.0])
+    assert at("emax", [-5.0, 0.0, 8.38, 1e5]).tolist() == pytest.approx([99.7, 99.7, 79.7, 59.7])
+    assert at("rise and fall", [-100.0, 2.0, 100.0]).tolist() == pytest.approx([0.0, 15.0, 0.0], abs=0.1)
+    assert at("richards", [1.0, 3.0], shape=1.0).tolist() == pytest.approx(
+        (70.0 / (1.0 + (70.0 / 22.2 - 1.0) * np.exp(-0.153 * np.array([1.0, 3.0])))).tolist()
+    )
+
+
+def test_straight_pieces() -> None:
+    assert at("piecewise", [0.0, 1.0, 2.0, 3.0]).tolist() == pytest.approx([1.0, 1.5, 1.0, 2.5])
+    far = at("change point", [0.0, 3.0, 6.0])
+    assert far.tolist() == pytest.approx([5.0 - 0.6, 5.0 - 1.2 * 0.1 * np.log(2.0), 2.0], abs=1e-9)
+    ages = np.array([5.0, 9.837, 12.0, 14.0])
+    sharp = at("development", ages, width=1e-3)
+    np.testing.assert_allclose(sharp, np.minimum(270 + 19.6 * ages, 1298 - 84.9 * ages), atol=1e-3)
+    assert (at("development", ages) < sharp + 1e-9).all()
+    with pytest.raises(ModelError, match="knots that increase"):
+        PiecewiseLinear(level=P, slope=P, changes=(P, P), knots=(2.0, 1.0))
+    with pytest.raises(ModelError, match="one change of slope for each knot"):
+        PiecewiseLinear(level=P, slope=P, changes=(P,), knots=(1.0, 2.0))
+
+
+# Equations ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logistic(Dynamics):
+    """$y' = r y (1 - y)$, from a half at `begin`."""
+
+    rate_: Parameter
+
+    begin = 1.0
+    equation = r"y' = \mathrm{rate\_}\,y\,(1 - y)"
+
+    def initial(self, **values: Any) -> Array:
+        return jnp.array([0.5])
+
+    def rate(self, time: Array, state: Array, *, rate_: Array) -> Array:
+        return rate_ * state * (1.0 - state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dosed(Dynamics):
+    """$y' = u(t) - k y$ with an input of one until time 2 and none after it."""
+
+    loss: Parameter
+
+    jumps = (2.0,)
+    equation = r"y' = u(t) - \mathrm{loss}\,y"
+
+    def initial(self, **values: Any) -> Array:
+        return jnp.zeros(1)
+
+    def rate(self, time: Array, state: Array, *, loss: Array) -> Array:
+        return jnp.where(time < 2.0, 1.0, 0.0) - loss * state
+
+
+def test_equations_agree_with_their_closed_forms() -> None:
+    """At unsorted, repeated and early times, subject by subject; an input that jumps; and the derivative."""
+    time = jnp.array([[3.0, 1.0], [0.0, 4.0], [3.0, 2.0], [6.0, 0.0]])
+    rate = jnp.array([0.8, 1.5])
+    after = np.maximum(np.asarray(time) - 1.0, 0.0)
+    closed = 1.0 / (1.0 + np.exp(-np.asarray(rate) * after))
+    solve = jax.jit(lambda r: Logistic(rate_=P).curve(time, rate_=r))
+    np.testing.assert_allclose(solve(rate), closed, atol=1e-6)
+    slope = jax.jit(jax.grad(lambda r: jnp.sum(Logistic(rate_=P).curve(time, rate_=r))))(rate)
+    np.testing.assert_allclose(slope, (after * closed * (1 - closed)).sum(axis=0), atol=1e-5)
+    loss = np.array([0.5, 1.0])
+    t = np.asarray(time)
+    up = (1.0 - np.exp(-loss * np.minimum(t, 2.0))) / loss
+    dosed = jax.jit(lambda k: Dosed(loss=P).curve(time, loss=k))(jnp.asarray(loss))
+    np.testing.assert_allclose(dosed, up * np.exp(-loss * np.maximum(t - 2.0, 0.0)), atol=1e-6)

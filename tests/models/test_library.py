@@ -1,0 +1,202 @@
+"""The library of disease models: one contract for every file, and each published known answer."""
+
+import importlib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+from numpyro import handlers
+
+from dpm.cohort import Records
+from dpm.cohort.records import EventRecords
+from dpm.components.describe import describe_model
+from dpm.inference.hierarchy import Hierarchy
+from dpm.types import Array, Key
+
+KEY = jax.random.key(11)
+DRAWS = 100
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a model is shown: an outcome's measurements, and what else it reads.
+
+    `answers` are times [years on the model's clock] and the typical course there, as published.
+    """
+
+    outcome: str
+    values: tuple[float, float] = (0.0, 1.0)
+    origin: tuple[str, float] | None = None
+    covariates: tuple[str, ...] = ()
+    event: str | None = None
+    part: bool = False
+    answers: dict[float, float] = field(default_factory=dict)
+    within: float = 0.0006
+
+
+DESIGNS = {
+    "adas_cog_conrado": Design(
+        "adas_cog",
+        (10.0, 60.0),
+        covariates=("male",),
+        answers={0.0: 22.200, 1.0: 25.868, 2.0: 30.136, 3.0: 35.090, 5.0: 47.241},
+    ),
+    "dmd_walk_hamuro": Design(
+        "walk",
+        (100.0, 500.0),
+        ("age", 7.0),
+        answers={12.0: 279.2, 14.0: 109.4, 9.837: 462.8 - 5.0 * np.log(2.0)},
+        within=0.06,
+    ),
+    "dmd_walk_hajjar": Design(
+        "walk",
+        (100.0, 500.0),
+        ("age", 7.0),
+        answers={6.0: 419.9, 8.0: 411.4, 10.0: 357.2, 12.0: 175.2, 14.0: 35.5},
+        within=0.06,
+    ),
+    "parkinson_updrs_lee": Design(
+        "updrs_change", (-5.0, 10.0), covariates=("treated",), answers={6.5 * 28.0 / 365.25: 3.625}
+    ),
+    "cf_fev1_harun": Design(
+        "fev1", (50.0, 110.0), ("age", 6.0), answers={5.0: 92.93, 8.0: 81.13, 10.0: 74.39, 14.0: 66.53}, within=0.006
+    ),
+    "aatd_density_tortorici": Design(
+        "density",
+        (20.0, 70.0),
+        covariates=("exposure", "fev1_excess"),
+        answers={0.0: 46.89, 1.0: 44.71, 720 / 365.25 + 1.0: 46.89 - 2.18 * (720 / 365.25 + 1.0) + 0.20},
+    ),
+    "bietti_acuity_zhang": Design("acuity", (0.0, 2.0), part=True, answers={0.0: 0.6, 10.0: 1.166}),
+    "adpkd_volume": Design("log_volume", (6.0, 8.0), event="decline", answers={0.0: 6.6684, 5.0: 6.9264}),
+    "als_function": Design("alsfrs", (5.0, 45.0), ("onset", 1.5), event="death", answers={3.0: 24.0}),
+    "pbc_joint": Design("log_bilirubin", (0.0, 3.0), covariates=("female",), event="end", answers={0.0: 0.72531}),
+    "pbc_bilirubin": Design(
+        "log_bilirubin", (0.0, 3.0), covariates=("age", "female", "log_albumin", "log_protime", "edema_score")
+    ),
+    "cav_states": Design("state", (0.0, 2.0)),
+}
+
+
+def module(name: str) -> Any:
+    return importlib.import_module(f"models.{name}")
+
+
+def records(design: Design, n: int = 6) -> Records:
+    """Six subjects of five visits, whole measurements where a model wants them, half of the subjects with an event."""
+    rng = np.random.default_rng(3)
+    time = jnp.broadcast_to(jnp.linspace(0.0, 4.0, 5)[:, None], (5, n))
+    low, high = design.values
+    values = jnp.asarray(np.round(rng.uniform(low, high, (5, n))) if high > 1.0 else rng.uniform(low, high, (5, n)))
+    end = jnp.full((1, n), 4.5)
+    kind = jnp.asarray(np.arange(n) % 2)[None]
+    follow = EventRecords(0.0 * end, end, end, kind, jnp.ones((1, n), bool), ("event",))
+    return Records(
+        time,
+        {design.outcome: values},
+        {design.outcome: jnp.ones((5, n), bool)},
+        {name: jnp.asarray(rng.integers(0, 2, n).astype(float)) for name in design.covariates},
+        {},
+        events={design.event: follow} if design.event else {},
+        levels={"part": jnp.stack([jnp.ones((5, n)).at[::2].set(0.0), jnp.zeros((5, n)).at[::2].set(1.0)])}
+        if design.part
+        else {},
+        origins={design.origin[0]: jnp.full(n, design.origin[1])} if design.origin else {},
+    )
+
+
+@cache
+def model(name: str) -> Any:
+    return module(name).build()
+
+
+def test_every_file_is_in_the_library(root: Path) -> None:
+    assert {file.stem for file in (root / "models").glob("*.py")} - {"__init__"} == set(DESIGNS)
+
+
+@pytest.mark.parametrize("name", [name for name, design in DESIGNS.items() if design.answers])
+def test_the_known_answer(name: str) -> None:
+    """The model itself, run at the typical values with every subject's deviation at zero, covariates at zero."""
+    design = DESIGNS[name]
+    data = records(design)
+    start = design.origin[1] if design.origin else 0.0
+    times = jnp.asarray(list(design.answers)) - start
+    data = data.at(jnp.broadcast_to(times[:, None], (len(design.answers), data.n_subjects)))
+    plain = Records(**{**data.__dict__, "covariates": {key: 0.0 * value for key, value in data.covariates.items()}})
+    given = {key: jnp.asarray(value) for key, value in module(name).TYPICAL.items()}
+    if "subject_correlation" in given:
+        given["subject_correlation_cholesky"] = jnp.linalg.cholesky(given.pop("subject_correlation"))
+    trace = handlers.trace(
+        handlers.seed(
+            handlers.substitute(handlers.substitute(model(name), data=given), substitute_fn=_no_deviation), KEY
+        )
+    )
+    found = np.asarray(trace.get_trace(plain)[f"{design.outcome}_mean"]["value"])[:, 0]
+    np.testing.assert_allclose(found, list(design.answers.values()), atol=design.within)
+
+
+def _no_deviation(message: dict[str, Any]) -> Array | None:
+    if message["type"] == "sample" and str(message["name"]).endswith("_z"):
+        return jnp.zeros(message["fn"].shape())
+    return None
+
+
+def test_other_published_numbers() -> None:
+    """Residual sd of ADAS-Cog at one year; kidney volume, growth and hazard ratio; the spread of Bietti's slopes."""
+    adas = module("adas_cog_conrado").TYPICAL
+    share = 25.868 / 70.0
+    assert 70.0 * np.sqrt(share * (1 - share) / (adas["adas_cog_precision"] + 1)) == pytest.approx(3.59, abs=0.005)
+    kidney = module("adpkd_volume").TYPICAL
+    assert np.exp(kidney["log_volume_level"]) == pytest.approx(787.0, abs=0.6)
+    assert 100 * np.expm1(kidney["log_volume_slope"]) == pytest.approx(5.30, abs=0.005)
+    assert 2.0 ** kidney["decline_log_volume"] == pytest.approx(1.80, abs=0.005)
+    slopes = kidney["log_volume_slope"] + 1.96 * kidney["log_volume_slope_sd"] * np.array([-1, 1])
+    np.testing.assert_allclose(slopes, [-0.038, 0.141], atol=0.0005)
+    eyes = module("bietti_acuity_zhang").TYPICAL
+    spread = np.exp(eyes["acuity_slope"] + 1.96 * eyes["acuity_slope_sd"] * np.array([-1, 1]))
+    np.testing.assert_allclose(spread, [0.0097, 0.329], rtol=0.005)
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_a_card_explains_every_site(name: str) -> None:
+    card, data = module(name).CARD, records(DESIGNS[name])
+    rows = describe_model(model(name))["priors"]
+    sites = {site.name.removesuffix("_cholesky") for site in Hierarchy.of(model(name), data).population}
+    assert {row["site"] for row in rows if not row["prior"].startswith("fixed")} == sites
+    for row in rows:
+        if not row["prior"].startswith("fixed"):
+            assert row["reason"], row["site"]
+            assert row["unit"] or row["site"] == "subject_correlation", row["site"]
+    assert card.disease and card.endpoint and card.source and card.status and card.limitations and card.context_of_use
+    typical = getattr(module(name), "TYPICAL", None)
+    assert typical is None or set(typical) == sites
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DESIGNS)
+def test_finite_with_a_finite_gradient_at_prior_draws(name: str) -> None:
+    data = records(DESIGNS[name])
+    split = Hierarchy.of(model(name), data)
+
+    def draw(key: Key) -> tuple[Array, Array]:
+        with handlers.block():
+            trace = handlers.trace(handlers.seed(model(name), key)).get_trace(data)
+        values = {site: message["value"] for site, message in trace.items() if message["type"] == "sample"}
+        effects = split.unconstrain_effects(values) if split.subject else jnp.zeros((0, data.n_subjects))
+        return split.unconstrain(values), effects
+
+    def joint(vector: Array, effects: Array) -> Array:
+        each = split.log_subject(split.constrain(vector), effects, data)
+        return jnp.sum(each) + split.log_population(vector, data, prior=True)
+
+    points = jax.jit(jax.vmap(draw))(jax.random.split(KEY, DRAWS))
+    value, slopes = jax.jit(jax.vmap(jax.value_and_grad(joint, (0, 1))))(*points)
+    assert value.shape == (DRAWS,)
+    assert bool(jnp.isfinite(value).all())
+    assert all(bool(jnp.isfinite(slope).all()) for slope in slopes)
+    assert float(joint(points[0][0], points[1][0])) == pytest.approx(float(value[0]), rel=1e-9)
