@@ -69,7 +69,7 @@ from .components.growth import Gompertz as Gompertz
 from .components.growth import Power as Power
 from .components.growth import Richards as Richards
 from .components.hazard import Exponential as Exponential
-from .components.hazard import Gompertz as Gompertz
+from .components.hazard import GompertzHazard as GompertzHazard
 from .components.hazard import Hazard as Hazard
 from .components.hazard import LogLogistic as LogLogistic
 from .components.hazard import PiecewiseExponential as PiecewiseExponential

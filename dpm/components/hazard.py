@@ -70,7 +70,7 @@ class Weibull(Hazard):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gompertz(Hazard):
+class GompertzHazard(Hazard):
     r"""$\log h(t) = r + s\,t$.
 
     Attributes:

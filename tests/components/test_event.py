@@ -19,7 +19,7 @@ from dpm.components.event import Competing, Event, Process, refuse_without_event
 from dpm.components.event_time import EventTime
 from dpm.components.hazard import (
     Exponential,
-    Gompertz,
+    GompertzHazard,
     Hazard,
     LogLogistic,
     PiecewiseExponential,
@@ -36,7 +36,7 @@ HAZARDS: dict[str, tuple[Hazard, Callable[[float], float]]] = {
     "exponential": (Exponential(log_rate=-1.2), lambda t: np.exp(-1.2)),
     "weibull": (Weibull(log_rate=-1.0, shape=1.7), lambda t: np.exp(-1.0) * 1.7 * t**0.7),
     "early weibull": (Weibull(log_rate=-1.0, shape=0.6), lambda t: np.exp(-1.0) * 0.6 * t**-0.4),
-    "gompertz": (Gompertz(log_rate=-2.0, growth=0.3), lambda t: np.exp(-2.0 + 0.3 * t)),
+    "gompertz": (GompertzHazard(log_rate=-2.0, growth=0.3), lambda t: np.exp(-2.0 + 0.3 * t)),
     "log-logistic": (LogLogistic(log_median=0.9, shape=2.2), lambda t: _log_logistic(t, np.exp(0.9), 2.2)),
     "piecewise": (
         PiecewiseExponential(knots=(1.0, 2.5), log_rates=dist.Delta(jnp.array([-2.0, -1.0, -1.5]), event_dim=1)),

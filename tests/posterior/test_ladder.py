@@ -100,7 +100,7 @@ class Plateau(Trajectory):
     equation = r"\mu(t) = \mathrm{level} + \mathrm{gain}\,(1 - e^{-t})"
 
     @staticmethod
-    def curve(time: PerVisit, *, level: Any, gain: Any) -> PerVisit:  # type: ignore[override]
+    def curve(time: PerVisit, *, level: Any, gain: Any) -> PerVisit:
         return level + gain * -jnp.expm1(-time)
 
 
@@ -118,9 +118,7 @@ class HeavyTailed(Noise):
 
     equation = r"y \sim \mathrm{StudentT}(\mathrm{tail}, \mu, \mathrm{scale})"
 
-    def distribution(  # type: ignore[override]
-        self, mean: PerVisit, *, scale: Array, tail: Array
-    ) -> dist.Distribution:
+    def distribution(self, mean: PerVisit, *, scale: Array, tail: Array) -> dist.Distribution:
         return dist.StudentT(tail, mean, scale)
 
 
