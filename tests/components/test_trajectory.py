@@ -80,7 +80,7 @@ def test_every_course_has_its_case() -> None:
     for course, values in CASES.values():
         kind = type(course)
         assert course.equation
-        assert all(item.name in (kind.__doc__ or "") for item in fields(course))  # type: ignore[arg-type]
+        assert all(item.name in (kind.__doc__ or "") for item in fields(course))
         assert {*course.parameters(), *course.scalars()} == set(values)
 
 
