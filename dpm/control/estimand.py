@@ -19,6 +19,9 @@ STRATEGIES = {
 }
 """Strategies for intercurrent events (ICH E9(R1)) that this version can carry out, in words."""
 
+MEANS = ("continuous", "bounded", "integer")
+"""Kinds of outcome whose mean change and yearly rate are contrasts in its own unit."""
+
 TREATED = "patients of the treated arm"
 
 
@@ -178,6 +181,10 @@ def require_outcome(cohort: Cohort, estimand: "Estimand") -> None:
     """
     if estimand.outcome not in cohort.roles.outcomes:
         raise ControlError("estimand.outcome", f"one of {', '.join(cohort.roles.outcomes)}", repr(estimand.outcome))
+    kind = cohort.roles.outcomes[estimand.outcome].kind
+    if kind not in MEANS:
+        do = "Choose another outcome; contrasts of probabilities and of counts are not carried out by this version."
+        raise ControlError("estimand.outcome", f"an outcome of kind {', '.join(MEANS)}, which has a mean", kind, do)
     _refuse_censored(cohort, estimand.outcome)
     happened = set(cohort.ends["event"]) - {CENSORED}
     unnamed = sorted(happened - set(estimand.intercurrent))

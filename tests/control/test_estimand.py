@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+import pandas as pd
 import pytest
 
+from dpm.cohort import read_cohort
 from dpm.cohort.visits import VisitRule
 from dpm.control.estimand import Estimand, MeanChange, SlopeDifference, require_outcome, unit_of
 from dpm.errors import ControlError
@@ -56,3 +58,11 @@ def test_an_unknown_outcome_is_refused() -> None:
 def test_units_say_scale_and_time() -> None:
     assert unit_of(trial(), MeanChange("log_bilirubin", at=2.0)) == "log mg/dL"
     assert unit_of(trial(), SlopeDifference("log_bilirubin")) == "log mg/dL/year"
+
+
+def test_an_outcome_without_a_mean_is_refused() -> None:
+    frame = pd.DataFrame({"id": ["A", "B"], "t": [0.0, 0.0], "grade": ["low", "high"]})
+    outcome = {"column": "grade", "unit": "1", "kind": "ordinal", "levels": ["low", "high"], "higher_is": "worse"}
+    roles = {"subject": "id", "time": {"column": "t", "unit": "years"}, "outcomes": {"grade": outcome}}
+    with pytest.raises(ControlError, match="bounded, integer, which has a mean, got ordinal"):
+        require_outcome(read_cohort(frame, roles), MeanChange("grade", at=1.0))
