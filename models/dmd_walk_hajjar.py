@@ -93,8 +93,8 @@ class Turnover(Dynamics):
         return jnp.zeros(1)
 
     def rate(self, time: Array, state: Array, *, turnover: Array, damage: Array, pace: Array) -> Array:
-        # Beyond e^40 nothing is left to walk with, and the equation is only stiff.
-        loss = turnover * state * (1.0 + jnp.exp(jnp.minimum(jnp.log(damage) + pace * time, 8.0)))
+        # With the loss fifty times that of the healthy nothing is left to walk with; more would only be stiff.
+        loss = turnover * state * (1.0 + jnp.exp(jnp.minimum(jnp.log(damage) + pace * time, 4.0)))
         return MONTHS * (GAIN - loss)
 
 
