@@ -12,6 +12,8 @@ from dpm.cohort.cohort import Cohort
 
 STYLES = {"green": "green", "amber": "yellow", "red": "red", "grey": "dim"}
 NOTHING = "-"
+MOST_COLUMNS = 8
+"""Of a table whose cells may be folded; one with more is listed where the terminal is too narrow."""
 
 
 def show_cohort(console: Console, cohort: Cohort, tables: Mapping[str, pd.DataFrame]) -> None:
@@ -67,7 +69,8 @@ def _visits(visits: pd.DataFrame) -> pd.DataFrame:
             ],
             "gap [days] (median)": [NOTHING if pd.isna(g) else f"{g:.0f}" for g in visits["gap_median"]],
             "follow-up [years] (median, max)": [
-                f"{m:.3g}, {x:.3g}" for m, x in zip(visits["follow_up_median"], visits["follow_up_max"], strict=True)
+                NOTHING if pd.isna(m) else f"{m:.3g}, {x:.3g}"
+                for m, x in zip(visits["follow_up_median"], visits["follow_up_max"], strict=True)
             ],
             "dropped out": [NOTHING if pd.isna(s) else f"{s:.0%}" for s in visits["dropped_out"]],
         }
@@ -78,9 +81,22 @@ def _show(console: Console, title: str, frame: pd.DataFrame) -> None:
     if frame.empty:
         console.print(f"{title}: nothing.", highlight=False)
         return
+    cells = [[str(cell) for cell in row] for row in frame.itertuples(index=False)]
+    widths = [max(len(str(name)), *map(len, column)) for name, column in zip(frame.columns, zip(*cells), strict=True)]
+    if len(widths) > MOST_COLUMNS and sum(widths) + 3 * len(widths) > console.width:
+        _show_listed(console, title, [str(name) for name in frame.columns], cells)
+        return
     table = Table(title=title, title_justify="left")
     for name in frame.columns:
         table.add_column(escape(str(name)))
-    for row in frame.itertuples(index=False):
-        table.add_row(*map(escape, map(str, row)))
+    for row in cells:
+        table.add_row(*map(escape, row))
     console.print(table)
+
+
+def _show_listed(console: Console, title: str, names: list[str], cells: list[list[str]]) -> None:
+    """A table too wide for the terminal, a line per row: what it is about, then what is known of it by name."""
+    console.print(title, style="italic", highlight=False)
+    for row in cells:
+        facts = [f"{name} {cell}" for name, cell in zip(names[1:], row[1:], strict=True) if cell not in ("", NOTHING)]
+        console.print(escape(f"  {row[0]}: {', '.join(facts)}"), highlight=False)
