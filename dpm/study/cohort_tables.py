@@ -82,7 +82,8 @@ def _show(console: Console, title: str, frame: pd.DataFrame) -> None:
         console.print(f"{title}: nothing.", highlight=False)
         return
     cells = [[str(cell) for cell in row] for row in frame.itertuples(index=False)]
-    widths = [max(len(str(name)), *map(len, column)) for name, column in zip(frame.columns, zip(*cells), strict=True)]
+    columns = zip(*cells, strict=True)
+    widths = [max(len(str(name)), *map(len, column)) for name, column in zip(frame.columns, columns, strict=True)]
     if len(widths) > MOST_COLUMNS and sum(widths) + 3 * len(widths) > console.width:
         _show_listed(console, title, [str(name) for name in frame.columns], cells)
         return
