@@ -8,6 +8,7 @@ import jax
 from jax import numpy as jnp
 
 from dpm.components.trajectory import Trajectory
+from dpm.errors import ModelError
 from dpm.types import Array, PerVisit
 
 MOST_STEPS = 4096
@@ -30,6 +31,9 @@ class Dynamics(Trajectory):
         begin: when the equation begins to hold, on the model's clock [years].
         tolerance: relative and absolute, of a step.
         jumps: times at which `rate` is not continuous [years].
+
+    Raises:
+        ModelError: a parameter differs between the visits of a subject.
     """
 
     begin: float = 0.0
@@ -49,9 +53,14 @@ class Dynamics(Trajectory):
         return state[0]
 
     def curve(self, time: PerVisit, **values: Any) -> PerVisit:
-        subjects = time.shape[1]
-        spread = {name: jnp.broadcast_to(value, (subjects,)) for name, value in values.items() if jnp.ndim(value) < 2}
-        return jax.vmap(self._solved, in_axes=(1, 0), out_axes=1)(time, spread)
+        own = {name: values[name] for name in self.parameters()}
+        within = [name for name, value in own.items() if jnp.ndim(value) > 1]
+        if within:
+            do = "Take `within` out of it: a state is carried from one visit to the next."
+            raise ModelError(f"{type(self).__name__}: {within[0]}", "one value per subject", "one at each visit", do)
+        shared = {name: value for name, value in values.items() if name not in own}
+        spread = {name: jnp.broadcast_to(value, (time.shape[1],)) for name, value in own.items()}
+        return jax.vmap(lambda t, each: self._solved(t, {**each, **shared}), in_axes=(1, 0), out_axes=1)(time, spread)
 
     def _solved(self, time: Array, values: dict[str, Array]) -> Array:
         """One subject's course at its own times, in whatever order."""

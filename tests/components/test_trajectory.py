@@ -191,6 +191,8 @@ def test_equations_agree_with_their_closed_forms() -> None:
     np.testing.assert_allclose(solve(rate), closed, atol=1e-6)
     slope = jax.jit(jax.grad(lambda r: jnp.sum(Logistic(rate_=P).curve(time, rate_=r))))(rate)
     np.testing.assert_allclose(slope, (after * closed * (1 - closed)).sum(axis=0), atol=1e-5)
+    with pytest.raises(ModelError, match="rate_: expected one value per subject, got one at each visit"):
+        Logistic(rate_=P).curve(time, rate_=jnp.ones((4, 2)))
     loss = np.array([0.5, 1.0])
     t = np.asarray(time)
     up = (1.0 - np.exp(-loss * np.minimum(t, 2.0))) / loss
