@@ -205,7 +205,7 @@ ROLES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "standardised indicator": (
         with_roles(covariates={"female": {"column": "sex", "level": "female", "standardise": True}}),
-        ["an indicator without unit and transform, and not standardised"],
+        ["an indicator without unit, transform and knots, and not standardised"],
     ),
     "levels without a level": (
         with_roles(covariates={"age": {"column": "age", "unit": "years", "levels": ["1"]}}),

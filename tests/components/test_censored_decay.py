@@ -65,6 +65,7 @@ def fitted(data: Records) -> tuple[dict[str, float], dict[str, float]]:
     return {name: float(table["estimate"][name]) for name in TRUTH}, {name: float(table["se"][name]) for name in TRUTH}
 
 
+@pytest.mark.slow
 def test_the_censored_likelihood_recovers_the_rate_of_decay_and_substitution_does_not() -> None:
     """A tenth of the values lies below the limit, as in the trial."""
     below = truth() < LIMIT

@@ -208,6 +208,7 @@ def test_latent_time_is_the_midpoint_form_of_the_logistic() -> None:
     assert by_midpoint.sum() > 300.0
 
 
+@pytest.mark.slow
 def test_effects_on_onset_and_pace_are_recovered() -> None:
     """A later midpoint by 4 years per unit of risk, and no other pace."""
     logistic = LogisticGrowth(

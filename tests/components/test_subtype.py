@@ -105,6 +105,7 @@ def test_the_likelihood_is_that_of_the_mixture(diagnosed: bool) -> None:
     np.testing.assert_allclose(log_marginal(built, TRUTH, data), expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_membership_and_the_quality_of_the_diagnosis_are_recovered() -> None:
     """No record of the truth: courses tell the classes apart, and with them how often the diagnosis is wrong."""
     data = records()

@@ -57,6 +57,7 @@ def test_a_posterior_known_by_integration(exact: tuple[float, float]) -> None:
     assert not draws.stats["diverging"].any()
 
 
+@pytest.mark.slow
 def test_the_same_key_gives_the_same_draws() -> None:
     method = NUTS(chains=2, warmup=20, draws=20, progress=False)
     one, same, other = (method.run(wang.model("additive"), wang.records(), key=jax.random.key(k)) for k in (0, 0, 1))
@@ -131,6 +132,7 @@ def test_subjects_are_where_they_were_drawn(sampled: Draws) -> None:
         assert abs(score.mean()) < 0.5
 
 
+@pytest.mark.slow
 def test_subject_sites_have_the_subject_axis_last() -> None:
     """Also those that a model samples with an event axis behind the plate."""
 

@@ -143,6 +143,7 @@ def test_orthodont(nlme: dict[str, Any]) -> None:
     np.testing.assert_allclose(found.estimates["estimate"][list(sites)], [16.761111, 0.6601852], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_orthodont_by_sex(nlme: dict[str, Any]) -> None:
     data = orthodont.records()
     names = ["(Intercept)", "age", "Female", "age:Female"]

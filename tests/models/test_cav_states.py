@@ -45,6 +45,7 @@ def test_the_likelihood_is_that_of_msm() -> None:
     assert -2.0 * float(found.sum()) == pytest.approx(3968.7979, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_maximum_is_that_of_msm() -> None:
     found = Laplace(objective="ml").maximise(Marginal(split()), cohort().records(), key=KEY)
     assert -2.0 * found.log_likelihood == pytest.approx(3968.7979, abs=1e-3)

@@ -45,6 +45,7 @@ def test_the_exact_log_likelihood() -> None:
     assert float(each.sum()) == pytest.approx(-1965.3845, abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_longitudinal_part_alone() -> None:
     model = replace(build(), events={})
     found = Laplace(objective="ml").maximise(Marginal(Hierarchy.of(model, records())), records(), key=KEY)

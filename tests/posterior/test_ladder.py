@@ -213,6 +213,7 @@ def test_sample_it_yourself(tmp_path: Path) -> None:
     assert Posterior.load(tmp_path / "own.nc", model=by_hand).n_draws == 300
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_shape_checks")
 def test_the_gate_sees_a_correlation_that_was_sampled_by_hand() -> None:
     """Kept as the matrix; its Cholesky factor alone is not in the table of parameters."""

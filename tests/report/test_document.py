@@ -141,6 +141,7 @@ def test_same_tables_give_same_bytes(tmp_path: Path) -> None:
         assert (runs[0] / "figures" / name).read_bytes() == (runs[1] / "figures" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_second_report_is_the_first_and_leaves_no_partial_file(run: Path) -> None:
     first = write_report(run).read_bytes()
     assert write_report(run).read_bytes() == first

@@ -82,6 +82,7 @@ def test_moments_are_the_models() -> None:
     assert (np.abs(np.cov(rest) - expected) < 4 * error).all()
 
 
+@pytest.mark.slow
 def test_a_fit_recovers_the_values_given() -> None:
     frame, roles = _pbc()
     fitted = dpm.fit(model(), dpm.read_cohort(frame, roles), method=dpm.Laplace(draws=10), key=jax.random.key(0))
