@@ -100,6 +100,7 @@ def test_predictions_that_cannot_be_trusted_are_refused(monkeypatch: pytest.Monk
         held_out_coverage(model(), small(), outcome="log_bilirubin", at=2.0, key=KEY, folds=2, draws=30)
 
 
+@pytest.mark.slow
 def test_a_group_met_in_held_out_patients_alone() -> None:
     """The one patient of a hospital leaves training without it: it is predicted from the prior of hospitals."""
     data = table(hospitals=("north", "east"))

@@ -114,6 +114,7 @@ def test_the_marginal_likelihood_is_that_of_the_joint_normal() -> None:
     np.testing.assert_allclose(found, log_normal(TRUTH, data), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_leaving_out_who_lacks_it_is_biased_and_modelling_it_is_not() -> None:
     modelled, complete = fitted("modelled"), fitted("complete cases")
     for name, truth in TRUTH.items():

@@ -169,6 +169,7 @@ def trial() -> tuple[ProgressionModel, Records, dict[str, float]]:
     return model, replace(empty, values={"y": y}), truth
 
 
+@pytest.mark.slow
 def test_a_trial_gives_its_truth_back() -> None:
     model, data, truth = trial()
     found = Laplace(objective="ml").maximise(Marginal(Hierarchy.of(model, data)), data, key=KEY).estimates

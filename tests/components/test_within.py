@@ -72,6 +72,7 @@ def closed_form(values: dict[str, float], data: Records) -> float:
     return total
 
 
+@pytest.mark.slow
 def test_two_eyes_of_a_person_are_the_nested_effects_of_lme4() -> None:
     data = eyes()
     assert int(data.observed["acuity"].sum()) == 215

@@ -24,6 +24,7 @@ def cases() -> Iterator[Any]:
             yield pytest.param(name, level, marks=[pytest.mark.slow] if (name, level) in HEAVY else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "level"), list(cases()))
 def test_gradient_equals_central_differences(name: str, level: Level) -> None:
     prepared = marginal(name, level, NODES[level] if name == "theophylline" or level != "quadrature" else 5)

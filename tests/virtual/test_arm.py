@@ -105,6 +105,7 @@ def test_take_keeps_each_patients_own_twins(arm: VirtualArm) -> None:
     assert list(few.patients.index) == kept
 
 
+@pytest.mark.slow
 def test_the_same_key_gives_the_same_twins() -> None:
     draw = [
         synthetic_arm(certain_posterior(10), like=trial(), key=jax.random.key(seed), draws=10, replicates=1).effects

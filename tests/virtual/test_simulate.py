@@ -160,6 +160,7 @@ def test_the_same_key_gives_the_same_table_and_another_another() -> None:
     assert not np.array_equal(one["score"], other["score"])
 
 
+@pytest.mark.slow
 def test_what_is_not_given_is_drawn_once_from_the_prior_and_told() -> None:
     drawn = [
         dpm.simulate_cohort(MODEL, cohort(), n=1, times=TIMES, key=key, values={"score_sd": 0.5})[0].attrs["values"]
