@@ -84,12 +84,12 @@ from .components.outcome import Gaussian as Gaussian
 from .components.outcome import Noise as Noise
 from .components.outcome import Outcome as Outcome
 from .components.parameter import ByClass as ByClass
-from .components.parameter import ByLevel as ByLevel
 from .components.parameter import Parameter as Parameter
 from .components.piecewise import ChangePoint as ChangePoint
 from .components.piecewise import DevelopmentAndDecline as DevelopmentAndDecline
 from .components.piecewise import PiecewiseLinear as PiecewiseLinear
 from .components.progression import ProgressionModel as ProgressionModel
+from .components.scalar import ByLevel as ByLevel
 from .components.score import BoundedInteger as BoundedInteger
 from .components.score import BoundedScore as BoundedScore
 from .components.score import IntegerScore as IntegerScore

@@ -84,6 +84,11 @@ class Cohort:
         """For each row of `visits`, the position of its subject in `subjects`."""
         return self.subjects.index.get_indexer(pd.Index(self.visits["subject"]))
 
+    @property
+    def visit_counts(self) -> Int[np.ndarray, " subject"]:
+        """How many visits each subject has."""
+        return np.bincount(self.position, minlength=self.n_subjects)
+
     def subset(self, ids: Iterable[object]) -> "Cohort":
         """Only these subjects, in the order they have here.
 
@@ -216,8 +221,7 @@ class Cohort:
         Raises:
             CohortError: as for `records`.
         """
-        visits = np.bincount(self.position, minlength=self.n_subjects)
-        return bucketed(self.records(encodings), visits, most_waste)
+        return bucketed(self.records(encodings), self.visit_counts, most_waste)
 
     def _censoring(self, name: str) -> np.ndarray | None:
         """The position in `CENSORINGS` of each value; None where no value of this cohort is censored."""

@@ -13,10 +13,12 @@ def event_records(events: pd.DataFrame, subjects: pd.Index, types: tuple[str, ..
     """The rows of one process.
 
     Args:
-        events: as in `Cohort.events`, of one process, in order of time within a subject.
+        events: as in `Cohort.events`, of one process, in any order.
         subjects: of the cohort, in order.
         types: of the process; the k-th of them is kind k.
     """
+    ends = events["event"].astype(str) == CENSORED  # follow-up that ends on the day of an event ends after it
+    events = events.assign(ends=ends).sort_values(["time", "ends"], kind="stable")
     subject = subjects.get_indexer(pd.Index(events["subject"]))
     episode = events.groupby(subject).cumcount().to_numpy()
     shape = (int(episode.max(initial=0)) + 1, len(subjects))

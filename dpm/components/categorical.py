@@ -10,7 +10,7 @@ from numpyro import distributions as dist
 from numpyro.distributions import transforms
 
 from dpm.components.outcome import Noise
-from dpm.components.parameter import Scalar
+from dpm.components.scalar import Scalar
 from dpm.types import Array, Key, PerVisit
 
 

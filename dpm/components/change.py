@@ -1,12 +1,12 @@
 """What changes a course: treatment, trial entry, mode of capture."""
 
 from abc import ABC, abstractmethod
-from dataclasses import fields
 from typing import Any
 
 from dpm.cohort.records import Records
 from dpm.components.course import Course
-from dpm.components.parameter import Parameter, Scalar, is_scalar
+from dpm.components.parameter import Parameter, parameters_of
+from dpm.components.scalar import Scalar, scalars_of
 from dpm.types import PerVisit
 
 
@@ -21,13 +21,11 @@ class Change(ABC):
 
     def parameters(self) -> dict[str, Parameter]:
         """Its fields that vary by subject, in order."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
-        return {name: value for name, value in values.items() if isinstance(value, Parameter)}
+        return parameters_of(self)
 
     def scalars(self) -> dict[str, Scalar]:
         """Its population values, in order."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
-        return {name: value for name, value in values.items() if is_scalar(value)}
+        return scalars_of(self)
 
     @abstractmethod
     def course(self, unchanged: Course, time: PerVisit, records: Records, **values: Any) -> PerVisit:

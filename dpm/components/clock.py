@@ -1,7 +1,7 @@
 """What time is, for a trajectory."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -10,7 +10,7 @@ from jax import numpy as jnp
 from dpm.cohort.records import Records
 from dpm.components.covariate_effect import Effects
 from dpm.components.grouping import Groups
-from dpm.components.parameter import Parameter
+from dpm.components.parameter import Parameter, parameters_of
 from dpm.components.scalar import Scalar
 from dpm.components.trajectory import Trajectory
 from dpm.errors import ModelError
@@ -27,8 +27,7 @@ class Clock(ABC):
 
     def parameters(self) -> dict[str, Parameter]:
         """Its fields that vary by subject, in order."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
-        return {name: value for name, value in values.items() if isinstance(value, Parameter)}
+        return parameters_of(self)
 
     @abstractmethod
     def at(self, time: PerVisit, records: Records, **values: Any) -> PerVisit:

@@ -11,7 +11,7 @@ from numpyro import distributions as dist
 from numpyro.distributions import constraints
 
 from dpm.components.outcome import Noise
-from dpm.components.parameter import Scalar
+from dpm.components.scalar import Scalar
 from dpm.types import Array, Key, PerVisit
 
 LEAST = 1e-9

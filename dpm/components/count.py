@@ -10,7 +10,7 @@ from numpyro.distributions import constraints
 
 from dpm.components.log_gamma import log_gamma
 from dpm.components.outcome import Noise
-from dpm.components.parameter import Scalar
+from dpm.components.scalar import Scalar
 from dpm.types import Array, Key, PerVisit
 
 MOST = 30.0

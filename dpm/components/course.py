@@ -18,11 +18,9 @@ class Courses:
     Attributes:
         outcomes: per outcome, its course on the scale of its trajectory, as changed by treatment and trial entry.
         clock: disease time as a function of study time.
-        parameters: every parameter's values, by site name, after the link.
         deviations: every subject-level effect, by site name, before the link: $b_i$ with its spread.
     """
 
     outcomes: Mapping[str, Course]
     clock: Course
-    parameters: Mapping[str, PerSubject]
     deviations: Mapping[str, PerSubject]

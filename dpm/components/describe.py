@@ -9,8 +9,9 @@ from numpyro import distributions as dist
 from dpm.components.card import ModelCard
 from dpm.components.covariate_effect import CovariateEffect
 from dpm.components.event import Event
-from dpm.components.parameter import ByClass, ByLevel, Parameter, Scalar, identity
+from dpm.components.parameter import ByClass, Parameter, identity
 from dpm.components.progression import CORRELATION_SITE, ProgressionModel
+from dpm.components.scalar import ByLevel, Scalar
 from dpm.types import Model
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpyro
 from jax import numpy as jnp
+from numpyro import distributions as dist
 
 from dpm.cohort.records import Records
 from dpm.components.course import Courses
@@ -13,7 +14,7 @@ from dpm.components.covariate_effect import covariate_value
 from dpm.components.event_time import EventTime, LogHazard
 from dpm.components.hazard import Hazard
 from dpm.components.link import Link
-from dpm.components.parameter import Scalar, sample_scalar
+from dpm.components.scalar import Scalar, sample_scalar
 from dpm.errors import ModelError
 from dpm.types import PerVisit
 
@@ -141,15 +142,16 @@ class Competing(Process):
 
 
 def refuse_without_events(name: str, process: Process, records: Records) -> None:
-    """Refuse a hazard that nothing informs: no event of its type in the cohort.
+    """Refuse a hazard to be learned that nothing informs: no event of its type in the cohort.
 
     Raises:
         ModelError: there is such a hazard.
     """
     rows = records.events[name]
     kinds = jnp.asarray([0, *process.kinds(rows.types)])[rows.kind]
-    for number, cause in enumerate(process.causes(), 1):
-        if not bool(jnp.any((kinds == number) & rows.present)):
+    for number, (cause, event) in enumerate(process.causes().items(), 1):
+        learned = any(isinstance(scalar, dist.Distribution) for scalar in event.scalars().values())
+        if learned and not bool(jnp.any((kinds == number) & rows.present)):
             what = f"{name}: {cause}" if cause else name
             do = "Take the event out of the model, or fix its hazard at numbers."
             raise ModelError(f"fit: events.{what}", "at least one event", "none", do)

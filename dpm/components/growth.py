@@ -10,7 +10,8 @@ from typing import Any
 import jax
 from jax import numpy as jnp
 
-from dpm.components.parameter import Parameter, Scalar
+from dpm.components.parameter import Parameter
+from dpm.components.scalar import Scalar
 from dpm.components.trajectory import Trajectory
 from dpm.types import PerVisit
 

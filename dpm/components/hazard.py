@@ -1,7 +1,7 @@
 """Baseline hazards of events."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from jax import numpy as jnp
 from scipy.interpolate import BSpline
 
-from dpm.components.parameter import Scalar, is_scalar
+from dpm.components.scalar import Scalar, scalars_of
 from dpm.errors import ModelError
 from dpm.types import Array, PerVisit
 
@@ -22,8 +22,7 @@ class Hazard(ABC):
 
     def scalars(self) -> dict[str, Scalar]:
         """The population values, in order."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
-        return {name: value for name, value in values.items() if is_scalar(value)}
+        return scalars_of(self)
 
     @property
     def breaks(self) -> tuple[float, ...]:

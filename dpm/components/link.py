@@ -8,7 +8,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from dpm.components.course import Course, Courses
-from dpm.components.parameter import Scalar
+from dpm.components.scalar import Scalar
 from dpm.errors import ModelError
 from dpm.types import PerVisit
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from jax.scipy.stats import norm
 from numpyro import distributions as dist
 
 from dpm.components.change import Change
-from dpm.components.parameter import Scalar, is_scalar
+from dpm.components.scalar import Scalar, scalars_of
 from dpm.components.trajectory import Trajectory
 from dpm.errors import ModelError
 from dpm.types import Array, PerVisit, Sites
@@ -38,8 +38,7 @@ class Noise(ABC):
 
     def scalars(self) -> dict[str, Scalar]:
         """The population values, in order."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
-        return {name: value for name, value in values.items() if is_scalar(value)}
+        return scalars_of(self)
 
     def expected(self, course: PerVisit, **values: Any) -> PerVisit:
         r"""The expected measurement, $E[y \mid \mathrm{course}]$; the course itself unless overridden."""

@@ -1,7 +1,7 @@
 """A parameter of a trajectory: typical value, covariate effects, pooled groups, subject-level spread."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpyro
 from jax import numpy as jnp
@@ -11,11 +11,9 @@ from numpyro.distributions import biject_to
 from dpm.cohort.records import Records
 from dpm.components.covariate_effect import Effects, Horseshoe, covariate_terms, effect_priors
 from dpm.components.grouping import Groups, group_priors, group_terms
-from dpm.components.scalar import ByLevel, Prior, Scalar, among, is_scalar, sample_scalar
+from dpm.components.scalar import Prior, Scalar, among, sample_scalar
 from dpm.errors import ModelError
 from dpm.types import Array, PerSubject, PerVisit
-
-__all__ = ["ByClass", "ByLevel", "Parameter", "Scalar", "identity", "is_scalar", "sample_scalar"]
 
 
 @dataclass(frozen=True)
@@ -151,3 +149,9 @@ class Parameter:
             yield f"{name}_sd", f"{words}: sd between subjects", self.subject
         for factor, scalar in self.within.items():
             yield f"{name}_{factor}_sd", f"{words}: sd between each {factor} of a subject", scalar
+
+
+def parameters_of(component: object) -> dict[str, Parameter]:
+    """The fields of a component, a frozen dataclass, that vary by subject, in order."""
+    values = {item.name: getattr(component, item.name) for item in fields(component)}  # type: ignore[arg-type]
+    return {name: value for name, value in values.items() if isinstance(value, Parameter)}

@@ -16,7 +16,8 @@ from dpm.components.course import Course, Courses
 from dpm.components.covariate_model import CovariateModel
 from dpm.components.event import Process
 from dpm.components.outcome import Outcome
-from dpm.components.parameter import ByClass, Parameter, Scalar, sample_scalar
+from dpm.components.parameter import ByClass, Parameter
+from dpm.components.scalar import Scalar, sample_scalar
 from dpm.components.states import MultiState
 from dpm.components.subtype import Subtypes
 from dpm.components.trajectory import Trajectory
@@ -138,7 +139,6 @@ class ProgressionModel:
         courses = Courses(
             outcomes={name: self._course(name, records, {**whole, **scalars}) for name in self.outcomes},
             clock=lambda time: self._disease_time(time, records, whole),
-            parameters=whole,
             deviations=deviations,
         )
         for name, outcome in self.outcomes.items():

@@ -1,7 +1,7 @@
 """A population value: a number, a prior to learn it from, or a prior for each level of a factor of visits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpyro
 from jax import numpy as jnp
@@ -32,9 +32,10 @@ type Prior = tuple[str, str, Scalar]
 """A site, what it is in words, and its number or prior; what a model prints."""
 
 
-def is_scalar(value: object) -> bool:
-    """Whether a component's field is a population value, and not configuration."""
-    return isinstance(value, dist.Distribution | float | ByLevel)
+def scalars_of(component: object) -> dict[str, Scalar]:
+    """The fields of a component, a frozen dataclass, that are population values, in order."""
+    values = {item.name: getattr(component, item.name) for item in fields(component)}  # type: ignore[arg-type]
+    return {name: value for name, value in values.items() if isinstance(value, dist.Distribution | float | ByLevel)}
 
 
 def sample_scalar(name: str, scalar: Scalar, records: Records | None = None) -> Array:

@@ -14,7 +14,7 @@ from scipy.stats import norm as normal
 
 from dpm.components.log_gamma import log_gamma
 from dpm.components.outcome import Noise
-from dpm.components.parameter import Scalar
+from dpm.components.scalar import Scalar
 from dpm.errors import ModelError
 from dpm.types import Array, Key, PerVisit
 

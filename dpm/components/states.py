@@ -140,6 +140,29 @@ class MultiState:
         return np.array([state in self.exact for state in self.states])
 
 
+def refuse_other_states(name: str, model: MultiState, levels: tuple[str, ...], records: Records) -> None:
+    """Refuse a cohort whose states are others, or in another order, or not known at the first visit.
+
+    Args:
+        name: of the outcome.
+        model: of it.
+        levels: of the outcome, as its role declares them; none for one that is no state.
+        records: of the cohort.
+
+    Raises:
+        ModelError: see above.
+    """
+    if levels != model.states:
+        do = "Name the states of the model as the levels of the outcome, in that order."
+        got = ", ".join(levels) or "an outcome without levels"
+        raise ModelError(f"fit: {name}", f"the states {', '.join(model.states)}, in this order", got, do)
+    unknown = ~np.asarray(records.observed[name])[0]
+    if unknown.any():
+        got = f"none for {int(unknown.sum()):,} of {unknown.size:,}"
+        do = "Begin these subjects at their first visit with a state, or exclude them."
+        raise ModelError(f"fit: {name}", "the state of every subject at its first visit", got, do)
+
+
 def _times(a: Array, b: Array) -> Array:
     """Product of small matrices whose other axes come last."""
     return jnp.einsum("ij...,jk...->ik...", a, b)
@@ -204,8 +227,11 @@ class StateSequence(dist.Distribution):
             plain = here if self.emission is None else self.emission @ here
             told = jnp.where(exact > 0.0, entered * here, reached * plain)
             joint = jnp.where(known, told, reached)
-            total = jnp.maximum(jnp.sum(joint, axis=0), 1e-300)
-            return joint / total, jnp.log(total)
+            total = jnp.sum(joint, axis=0)
+            possible = total > 0.0
+            # What no intensity allows has no probability, and no small one that a fit could live with.
+            safe = jnp.where(possible, total, 1.0)
+            return jnp.where(possible, joint / safe, 1.0 / size), jnp.where(possible, jnp.log(safe), -jnp.inf)
 
         _, later = lax.scan(step, seen[0], (moves, rates, seen[1:], self.observed[1:]))
         return jnp.concatenate([jnp.zeros((1, value.shape[1])), jnp.where(self.observed[1:], later, 0.0)])

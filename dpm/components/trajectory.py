@@ -1,13 +1,14 @@
 """Expected courses. A trajectory is fields, an equation and one pure function named after them."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 from jax import numpy as jnp
 
-from dpm.components.parameter import Parameter, Scalar, is_scalar
+from dpm.components.parameter import Parameter, parameters_of
+from dpm.components.scalar import Scalar, scalars_of
 from dpm.types import PerVisit
 
 
@@ -23,13 +24,11 @@ class Trajectory(ABC):
 
     def parameters(self) -> dict[str, Parameter]:
         """The fields that vary by subject, in order."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
-        return {name: value for name, value in values.items() if isinstance(value, Parameter)}
+        return parameters_of(self)
 
     def scalars(self) -> dict[str, Scalar]:
         """The population values, in order."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
-        return {name: value for name, value in values.items() if is_scalar(value)}
+        return scalars_of(self)
 
     @abstractmethod
     def curve(self, time: PerVisit, **values: Any) -> PerVisit:

@@ -7,7 +7,7 @@ rate near the midpoint of a sigmoid decline looks like nothing at all for years.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from jax import numpy as jnp
@@ -17,7 +17,7 @@ from dpm.components.change import Change
 from dpm.components.course import Course
 from dpm.components.covariate_effect import covariate_value
 from dpm.components.parameter import Parameter
-from dpm.components.scalar import Scalar, among, is_scalar
+from dpm.components.scalar import Scalar, among, scalars_of
 from dpm.errors import ModelError
 from dpm.types import Array, PerVisit
 
@@ -30,8 +30,7 @@ class Waning(ABC):
 
     def scalars(self) -> dict[str, Scalar]:
         """Its population values, in order."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
-        return {name: value for name, value in values.items() if is_scalar(value)}
+        return scalars_of(self)
 
     @abstractmethod
     def left(self, since: PerVisit, **values: Any) -> PerVisit:
@@ -104,7 +103,7 @@ class Treatment(Change):
 
     effect: Scalar | Parameter
     by: str = "treated"
-    start: int = 0
+    start: float = 0.0
     waning: Waning | None = None
 
     def scalars(self) -> dict[str, Scalar]:
@@ -156,7 +155,7 @@ class Slowing(Treatment):
 
 @dataclass(frozen=True, kw_only=True)
 class TimeSaved(Treatment):
-    r"""The course lags by a time that is reached as fast as time passes: $\mu(t - \min(\theta, s))$.
+    r"""The course lags by a time that is reached as fast as time passes: $\mu(t - \theta)$, by no more than $s$.
 
     $\theta$ is in years: from $\theta$ years after the start on, patients are where they would have been $\theta$ years
     before. It bends the onset.
@@ -164,10 +163,10 @@ class TimeSaved(Treatment):
     Source: Raket 2022, doi 10.1002/sim.9581.
     """
 
-    equation = r"\mu(t - \min(\mathrm{effect}\;x_i\,w,\ s))"
+    equation = r"\mu(t - \max\{-s, \min(\mathrm{effect}\;x_i\,w,\ s)\})"
 
     def bent(self, unchanged: Course, time: PerVisit, since: PerVisit, effect: PerVisit) -> PerVisit:
-        return unchanged(time - jnp.minimum(effect, since))
+        return unchanged(time - jnp.clip(effect, -since, since))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ import warnings
 from dataclasses import replace
 
 import jax
+import numpy as np
 from jax import numpy as jnp
 from numpyro.distributions.distribution import validation_enabled
 from numpyro.primitives import Messenger
@@ -11,7 +12,10 @@ from numpyro.primitives import Messenger
 from dpm.cohort.cohort import Cohort
 from dpm.cohort.records import Records
 from dpm.components.clock import LatentTime
+from dpm.components.event import refuse_without_events
+from dpm.components.outcome import refuse_impossible
 from dpm.components.progression import ProgressionModel
+from dpm.components.states import refuse_other_states
 from dpm.errors import ModelError, ModelWarning
 from dpm.inference.hierarchy import Hierarchy
 from dpm.types import Array, Model
@@ -25,6 +29,25 @@ def composed(model: Model) -> ProgressionModel | None:
     while isinstance(model, Messenger):
         model = model.fn
     return model if isinstance(model, ProgressionModel) else None
+
+
+def refuse_impossible_data(model: Model, cohort: Cohort, records: Records) -> None:
+    """Refuse a model built from components whose noises, states or events cannot give what was observed.
+
+    Raises:
+        ModelError: an outcome is of another kind or has a value that is impossible under its noise, states are others
+            or unknown at a subject's first visit, or nobody had an event whose hazard is to be learned.
+    """
+    built = composed(model)
+    if built is None:
+        return
+    for name, outcome in built.outcomes.items():
+        measured = cohort.visits[name].dropna().to_numpy(dtype=np.float64)
+        refuse_impossible(name, outcome.noise, cohort.roles.outcomes[name].kind, measured)
+    for name, states in built.states.items():
+        refuse_other_states(name, states, cohort.roles.outcomes[name].levels, records)
+    for name, process in built.events.items():
+        refuse_without_events(name, process, records)
 
 
 def refuse_missing_as_values(model: Model, records: Records) -> None:

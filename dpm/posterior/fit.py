@@ -6,16 +6,14 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from dpm.cohort.buckets import bucketed
 from dpm.cohort.cohort import Cohort
 from dpm.cohort.encodings import Encodings
 from dpm.cohort.records import Records
-from dpm.components.event import refuse_without_events
-from dpm.components.outcome import refuse_impossible
-from dpm.components.progression import ProgressionModel
 from dpm.errors import ModelError
 from dpm.inference.draws import Method
 from dpm.inference.hierarchy import Hierarchy
-from dpm.posterior.estimable import refuse_missing_as_values, require_paces
+from dpm.posterior.estimable import refuse_impossible_data, refuse_missing_as_values, require_paces
 from dpm.posterior.posterior import Posterior
 from dpm.types import Key, Model
 
@@ -35,8 +33,8 @@ def fit(model: Model, cohort: Cohort, *, method: Method, key: Key, keep_subjects
 
     Raises:
         ModelError: a subject contributes neither a measurement nor an event, the model names what the cohort lacks,
-            it takes censored or missing values as measured, it has a hazard of an event that nobody had, or a latent
-            time and nobody was measured twice.
+            it takes censored or missing values as measured, or it cannot give what was observed, see
+            `refuse_impossible_data` and `require_paces`.
         InferenceError: the method failed; the message says where.
     """
     encodings = Encodings.learn(cohort)
@@ -51,15 +49,10 @@ def fit(model: Model, cohort: Cohort, *, method: Method, key: Key, keep_subjects
         )
     refuse_missing_as_values(model, records)
     _refuse_limits_as_values(model, cohort, records)
-    if isinstance(model, ProgressionModel):
-        for name, outcome in model.outcomes.items():
-            measured = cohort.visits[name].dropna().to_numpy(dtype=np.float64)
-            refuse_impossible(name, outcome.noise, cohort.roles.outcomes[name].kind, measured)
-        for name, process in model.events.items():
-            refuse_without_events(name, process, records)
+    refuse_impossible_data(model, cohort, records)
     notes = require_paces(model, cohort)
     large = records.time.size > BUCKETS_FROM
-    draws = method.run(model, cohort.buckets(encodings) if large else records, key=key)
+    draws = method.run(model, bucketed(records, cohort.visit_counts) if large else records, key=key)
     draws = replace(draws, facts={**draws.facts, "notes": list(notes)} if notes else draws.facts)
     return Posterior.of(model, cohort, encodings, draws, method=repr(method), keep_subjects=keep_subjects)
 

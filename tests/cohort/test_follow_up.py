@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import pandas as pd
 import pytest
 from jax import numpy as jnp
@@ -222,6 +223,16 @@ def test_what_is_known_at_a_time() -> None:
     between = beside({**END, "until": "latest"}, VISITS[VISITS["id"] == "A"].iloc[:1], **found)
     assert rows(between.known_at(1.0), "event", "time", "until") == [["censored", 0.5, 0.5]]
     assert rows(between.known_at(2.0), "event", "time", "until") == [["death", 0.5, 2.0]]
+
+
+def test_episodes_are_in_order_of_time_whatever_the_order_of_the_file() -> None:
+    """A recurrent event is scored from the one before it: out of order, exposure would be lost without a sign."""
+    found = [apart(events, **PROCESSES).records().events["relapse"] for events in (EVENTS, EVENTS[::-1])]
+    for one, other in zip(*map(jax.tree_util.tree_leaves, found), strict=True):
+        assert one.tolist() == other.tolist()
+    others = [each for each in EVENTS if each not in EVENTS[5:7]]
+    day = [*others, event("relapse", "A", "censored", 1.5), event("relapse", "A", "relapse", 1.5)]
+    assert apart(day, **PROCESSES).records().events["relapse"].kind[:, 0].tolist() == [1, 1, 0]
 
 
 def test_events_as_arrays() -> None:

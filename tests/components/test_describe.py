@@ -15,8 +15,9 @@ from dpm.components.card import ModelCard
 from dpm.components.correlation import LKJ
 from dpm.components.describe import describe_model, prior_text
 from dpm.components.outcome import Gaussian, Outcome
-from dpm.components.parameter import Parameter, Scalar
+from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
+from dpm.components.scalar import Scalar
 from dpm.components.trajectory import Linear
 from dpm.inference.hierarchy import Hierarchy
 

@@ -80,7 +80,7 @@ def records(events: EventRecords, **covariates: Array) -> Records:
 
 def scored(process: Process, data: Records, courses: Courses | None = None, **values: Any) -> np.ndarray:
     """Log likelihood of each subject."""
-    empty = Courses(outcomes={}, clock=lambda t: t, parameters={}, deviations={})
+    empty = Courses(outcomes={}, clock=lambda t: t, deviations={})
     given = {name: jnp.asarray(value) for name, value in values.items()}
 
     def model() -> None:
@@ -156,9 +156,7 @@ def test_recurrent_events_are_at_risk_from_the_last_one_on() -> None:
 def test_links_follow_the_course() -> None:
     """A quadratic course: its value, slope and area are known."""
     b = jnp.array([0.3, -0.2, 0.5, 0.1, 0.4])
-    courses = Courses(
-        outcomes={"y": lambda t: 1.0 + b * t**2}, clock=lambda t: t + 10.0, parameters={}, deviations={"y_rise": b}
-    )
+    courses = Courses(outcomes={"y": lambda t: 1.0 + b * t**2}, clock=lambda t: t + 10.0, deviations={"y_rise": b})
     time = jnp.array([[0.5], [2.0]]) * jnp.ones(5)
     t = np.asarray(time)
     known: dict[Link, Array] = {
@@ -213,11 +211,13 @@ def test_drawn_causes_are_in_proportion_to_their_hazards() -> None:
 # Refusals -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_hazard_without_events_is_refused() -> None:
+def test_a_hazard_to_be_learned_without_events_is_refused() -> None:
     quiet = records(rows([(0.0, 2.0, 2.0, 1)], [(0.0, 1.0, 1.0, 0)]))
+    unknown = Event(hazard=Exponential(log_rate=dist.Normal(0.0, 1.0)))
     with pytest.raises(ModelError, match=r"fit: events\.end: transplant: expected at least one event, got none"):
-        refuse_without_events("end", TWO, quiet)
-    refuse_without_events("end", DEATH, quiet)
+        refuse_without_events("end", Competing(by_type={"death": unknown, "transplant": unknown}), quiet)
+    refuse_without_events("end", unknown, quiet)
+    refuse_without_events("end", TWO, quiet)  # its hazards are numbers: nothing is to be learned
 
 
 def normal(size: int) -> dist.Distribution:

@@ -68,8 +68,10 @@ def test_no_effect_and_the_untreated_change_nothing(kind: type[Treatment]) -> No
         plain = np.asarray(course(TIME))
         np.testing.assert_allclose(bent(kind(effect=0.0), course, effect=0.0), plain, rtol=1e-12)
         np.testing.assert_allclose(bent(kind(effect=0.3), course, effect=0.3)[:, 0], plain[:, 0], rtol=1e-12)
-        late = bent(kind(effect=0.3, start=1), course, effect=0.3)
-        np.testing.assert_allclose(late[:3], plain[:3], rtol=1e-12)
+        for effect in (0.3, -0.5):
+            late = bent(kind(effect=effect, start=0.5), course, effect=effect)
+            np.testing.assert_allclose(late[:2], plain[:2], rtol=1e-12)
+            assert np.abs(late[2:, 1] - plain[2:, 1]).min() > 0.01
 
 
 def test_closed_forms_on_a_line() -> None:
@@ -80,7 +82,7 @@ def test_closed_forms_on_a_line() -> None:
     np.testing.assert_allclose(bent(Shift(effect=1.5), effect=1.5)[:, 1], 10.0 - 2.0 * T + 1.5 * (T > 0))
     np.testing.assert_allclose(bent(AddedSlope(effect=0.4), effect=0.4)[:, 1], 10.0 - 1.6 * T)
     np.testing.assert_allclose(
-        bent(AddedSlope(effect=0.4, start=1), effect=0.4)[:, 1], 10.0 - 2.0 * T + 0.4 * np.maximum(T - 1, 0)
+        bent(AddedSlope(effect=0.4, start=1.0), effect=0.4)[:, 1], 10.0 - 2.0 * T + 0.4 * np.maximum(T - 1, 0)
     )
 
 

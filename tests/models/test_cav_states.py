@@ -19,6 +19,7 @@ from dpm.errors import ModelError
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
 from dpm.inference.marginal import Marginal
+from dpm.posterior.fit import fit
 from dpm.posterior.predict import predict_population
 from dpm.study.cohort_file import read_cohort_file, shipped_cohort
 from models.cav_states import RATES, STATES, build
@@ -97,7 +98,7 @@ def test_hidden_states_are_summed_over_every_path() -> None:
     time = np.array([[0.0, 0.0], [1.0, 0.5], [2.5, 2.0], [4.0, 0.0]])
     seen, observed = np.array([[0, 0], [1, 1], [0, 0], [2, 0]]), np.array([[1, 1], [1, 0], [1, 1], [1, 0]], dtype=bool)
     records = Records(jnp.asarray(time), {"s": jnp.asarray(seen, dtype=float)}, {"s": jnp.asarray(observed)}, {}, {})
-    courses = Courses(outcomes={}, clock=lambda t: t, parameters={}, deviations={})
+    courses = Courses(outcomes={}, clock=lambda t: t, deviations={})
 
     def run() -> None:
         model.observe("s", records, courses)
@@ -133,3 +134,31 @@ def test_the_matrix_exponential() -> None:
 def test_a_state_that_is_not_there_is_refused() -> None:
     with pytest.raises(ModelError, match="states among a, b, got c"):
         MultiState(states=("a", "b"), transitions={("a", "c"): Transition(log_rate=0.0)})
+
+
+def test_states_that_are_others_are_refused_before_the_fit() -> None:
+    """Levels are read by place: in another order the fit would run and be wrong. Under a handler as well."""
+    first = cohort().subset(cohort().subjects.index[:20])
+    turned = MultiState(states=STATES[::-1], transitions=build().states["state"].transitions, exact=("4",))
+    for model in (
+        replace(build(), states={"state": turned}),
+        handlers.condition(replace(build(), states={"state": turned}), {}),
+    ):
+        with pytest.raises(
+            ModelError, match="fit: state: expected the states 4, 3, 2, 1, in this order, got 1, 2, 3, 4"
+        ):
+            fit(model, first, method=Laplace(), key=KEY)
+    hidden = first.visits["state"].where(first.visits.index != 0)
+    with pytest.raises(ModelError, match="the state of every subject at its first visit, got none for 1 of 20"):
+        fit(build(), replace(first, visits=first.visits.assign(state=hidden)), method=Laplace(), key=KEY)
+
+
+def test_a_move_that_no_intensity_allows_has_no_probability() -> None:
+    only = MultiState(states=("a", "b"), transitions={("a", "b"): Transition(log_rate=0.0)})
+    back = Records(jnp.array([[0.0], [1.0]]), {"s": jnp.array([[1.0], [0.0]])}, {"s": jnp.ones((2, 1), bool)}, {}, {})
+
+    def run() -> None:
+        only.observe("s", back, Courses(outcomes={}, clock=lambda t: t, deviations={}))
+
+    site = handlers.trace(handlers.seed(run, KEY)).get_trace()["s"]
+    assert float(site["fn"].log_prob(site["value"]).sum()) == -np.inf

@@ -19,8 +19,9 @@ from numpyro.infer.reparam import LocScaleReparam
 from dpm.checks.convergence import parameter_table
 from dpm.cohort import Encodings, Records
 from dpm.components.outcome import Gaussian, Noise, Outcome
-from dpm.components.parameter import Parameter, Scalar
+from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
+from dpm.components.scalar import Scalar
 from dpm.components.trajectory import Linear, Trajectory
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
