@@ -10,12 +10,16 @@ Data needed: `density` [g/L] at visits; baseline `exposure` [µmol/L above place
 
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.correlation import LKJ
 from dpm.components.outcome import Gaussian, Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.piecewise import PiecewiseLinear
 from dpm.components.progression import ProgressionModel
+from dpm.types import Key
+from dpm.virtual.design import Design
 
 KNOT = 720.0 / 365.25
 """When the slope changes [years]."""
@@ -65,6 +69,14 @@ CARD = ModelCard(
     limitations=("The change of slope is the same for everybody: its published spread is small.",),
 )
 
+DESIGN = Design(
+    n=134,
+    times=(0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0),
+    outcomes={"density": OutcomeRole(column="density", unit="g/L", higher_is="better")},
+    covariates={"exposure": dist.Uniform(0.0, 12.0), "fev1_excess": dist.Normal(0.0, 0.4)},
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
 
 def build() -> ProgressionModel:
     """The model, ready to fit."""
@@ -78,3 +90,8 @@ def build() -> ProgressionModel:
     return ProgressionModel(
         outcomes={"density": Outcome(course, Gaussian(sd=dist.HalfNormal(5.0)))}, correlation=LKJ(2.0), card=CARD
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from its typical values, of `n` subjects where given."""
+    return DESIGN.simulate(build(), TYPICAL, key=key, n=n)

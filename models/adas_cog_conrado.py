@@ -16,6 +16,8 @@ import numpy as np
 from jax import numpy as jnp
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.correlation import LKJ
 from dpm.components.growth import Richards
@@ -23,6 +25,8 @@ from dpm.components.outcome import Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
 from dpm.components.score import BoundedScore
+from dpm.types import Key
+from dpm.virtual.design import Design
 
 TYPICAL = {
     "adas_cog_level": float(np.log(22.2)),
@@ -66,6 +70,16 @@ CARD = ModelCard(
     limitations=("One level between subjects: studies differ, by an amount that was not found.",),
 )
 
+DESIGN = Design(
+    n=4494,
+    times=(0.0, 0.25, 0.5, 1.0, 1.5, 2.0),
+    outcomes={
+        "adas_cog": OutcomeRole(column="adas_cog", unit="points", kind="bounded", lower=0, upper=70, higher_is="worse")
+    },
+    covariates={"male": dist.Bernoulli(0.45)},
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
 
 def build() -> ProgressionModel:
     """The model, ready to fit."""
@@ -79,3 +93,8 @@ def build() -> ProgressionModel:
     course = Richards(level=level, rate=rate, asymptote=70.0, shape=dist.LogNormal(np.log(6.9), 0.5))
     noise = BoundedScore(lower=0, upper=70, precision=dist.LogNormal(np.log(87.5), 0.5))
     return ProgressionModel(outcomes={"adas_cog": Outcome(course, noise)}, correlation=LKJ(2.0), card=CARD)
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from its typical values, of `n` subjects where given."""
+    return DESIGN.simulate(build(), TYPICAL, key=key, n=n)

@@ -14,6 +14,8 @@ Data needed: `log_volume` (log of mL) at visits, an event process `decline`.
 from jax import numpy as jnp
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.correlation import LKJ
 from dpm.components.event import Event
@@ -23,6 +25,8 @@ from dpm.components.outcome import Gaussian, Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
 from dpm.components.trajectory import Linear
+from dpm.types import Key
+from dpm.virtual.design import Design
 
 KNOTS = (2.0, 4.0, 6.0)
 """Ours, not published [years]."""
@@ -69,6 +73,15 @@ CARD = ModelCard(
     limitations=("The hazard's knots and the effects of eGFR and age are not those of the source.",),
 )
 
+DESIGN = Design(
+    n=641,
+    times=(0.0, 1.0, 2.0, 3.0),
+    outcomes={"log_volume": OutcomeRole(column="log_volume", unit="log mL", higher_is="worse")},
+    events={"decline": ("decline",)},
+    follow_up=8.0,
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
 
 def build() -> ProgressionModel:
     """The model, ready to fit."""
@@ -86,3 +99,8 @@ def build() -> ProgressionModel:
         correlation=LKJ(2.0),
         card=CARD,
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from its typical values, of `n` subjects where given."""
+    return DESIGN.simulate(build(), TYPICAL, key=key, n=n)

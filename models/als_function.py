@@ -15,6 +15,8 @@ import numpy as np
 from jax import numpy as jnp
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.clock import Since
 from dpm.components.correlation import LKJ
@@ -26,6 +28,8 @@ from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
 from dpm.components.score import IntegerScore
 from dpm.components.sigmoid import LogisticDecline
+from dpm.types import Key
+from dpm.virtual.design import Design
 
 TYPICAL = {
     "alsfrs_midpoint": 3.0,
@@ -72,6 +76,18 @@ CARD = ModelCard(
     limitations=("No published values: the priors are weak, and the data have to speak.",),
 )
 
+DESIGN = Design(
+    n=1000,
+    times=(0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0),
+    outcomes={
+        "alsfrs": OutcomeRole(column="alsfrs", unit="points", kind="integer", lower=0, upper=48, higher_is="better")
+    },
+    clocks={"onset": dist.Uniform(0.3, 3.0)},
+    events={"death": ("death",)},
+    follow_up=4.0,
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
 
 def build() -> ProgressionModel:
     """The model, ready to fit."""
@@ -93,3 +109,8 @@ def build() -> ProgressionModel:
         correlation=LKJ(2.0),
         card=CARD,
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from its typical values, of `n` subjects where given."""
+    return DESIGN.simulate(build(), TYPICAL, key=key, n=n)

@@ -14,12 +14,16 @@ import numpy as np
 from jax import numpy as jnp
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.correlation import LKJ
 from dpm.components.outcome import Gaussian, Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
 from dpm.components.trajectory import Linear
+from dpm.types import Key
+from dpm.virtual.design import Design
 
 TYPICAL = {
     "acuity_level": 0.6,
@@ -60,6 +64,14 @@ CARD = ModelCard(
     limitations=("A slope that can only be positive.", "Acuity off the chart is coded 1.9 to 3.0."),
 )
 
+DESIGN = Design(
+    n=117,
+    times=(0.0, 1.0, 2.0, 4.0, 6.0, 8.0),
+    outcomes={"acuity": OutcomeRole(column="acuity", unit="logMAR", higher_is="worse")},
+    parts=("right", "left"),
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
 
 def build() -> ProgressionModel:
     """The model, ready to fit."""
@@ -70,3 +82,8 @@ def build() -> ProgressionModel:
         correlation=LKJ(2.0),
         card=CARD,
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from its typical values, of `n` subjects where given."""
+    return DESIGN.simulate(build(), TYPICAL, key=key, n=n)

@@ -14,9 +14,13 @@ from math import log
 
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.progression import ProgressionModel
 from dpm.components.states import MultiState, Transition
+from dpm.types import Key
+from dpm.virtual.design import Design
 
 STATES = ("1", "2", "3", "4")
 
@@ -50,6 +54,13 @@ CARD = ModelCard(
 
 TYPICAL = {f"state_{one}_{other}_log_rate": log(rate) for (one, other), rate in RATES.items()}
 
+DESIGN = Design(
+    n=622,
+    times=tuple(float(year) for year in range(13)),
+    outcomes={"state": OutcomeRole(column="state", unit="state", kind="state", levels=STATES, higher_is="worse")},
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
 
 def build() -> ProgressionModel:
     """The model, ready to fit."""
@@ -57,3 +68,8 @@ def build() -> ProgressionModel:
     return ProgressionModel(
         states={"state": MultiState(states=STATES, transitions=transitions, exact=("4",))}, card=CARD
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from its typical values, of `n` subjects where given."""
+    return DESIGN.simulate(build(), TYPICAL, key=key, n=n)

@@ -14,6 +14,8 @@ import numpy as np
 from jax import numpy as jnp
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.clock import Since
 from dpm.components.correlation import LKJ
@@ -21,7 +23,8 @@ from dpm.components.outcome import Gaussian, Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
 from dpm.components.sigmoid import SigmoidEmax
-from dpm.types import Array
+from dpm.types import Array, Key
+from dpm.virtual.design import Design
 
 TYPICAL = {
     "fev1_baseline": float(np.log(99.7)),
@@ -73,6 +76,15 @@ def loss(log_size: Array) -> Array:
     return -jnp.exp(log_size)
 
 
+DESIGN = Design(
+    n=79,
+    times=tuple(0.25 * quarter for quarter in range(33)),
+    outcomes={"fev1": OutcomeRole(column="fev1", unit="% predicted", higher_is="better")},
+    clocks={"age": dist.Uniform(4.8, 6.4)},
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
+
 def build() -> ProgressionModel:
     """The model, ready to fit."""
     course = SigmoidEmax(
@@ -87,3 +99,8 @@ def build() -> ProgressionModel:
         correlation=LKJ(2.0),
         card=CARD,
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from its typical values, of `n` subjects where given."""
+    return DESIGN.simulate(build(), TYPICAL, key=key, n=n)

@@ -18,13 +18,16 @@ import numpy as np
 from jax import numpy as jnp
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.clock import Since
 from dpm.components.dynamics import Dynamics
 from dpm.components.outcome import Gaussian, Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
-from dpm.types import Array
+from dpm.types import Array, Key
+from dpm.virtual.design import Design
 
 MONTHS = 12.0
 """In a year."""
@@ -98,6 +101,15 @@ class Turnover(Dynamics):
         return MONTHS * (GAIN - loss)
 
 
+DESIGN = Design(
+    n=219,
+    times=(0.0, 0.5, 1.0, 1.5, 2.0),
+    outcomes={"walk": OutcomeRole(column="walk", unit="m", higher_is="better")},
+    clocks={"age": dist.Uniform(4.0, 13.0)},
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
+
 def build() -> ProgressionModel:
     """The model, ready to fit."""
     course = Turnover(
@@ -111,3 +123,8 @@ def build() -> ProgressionModel:
         correlation=None,
         card=CARD,
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from its typical values, of `n` subjects where given."""
+    return DESIGN.simulate(build(), TYPICAL, key=key, n=n)

@@ -14,12 +14,16 @@ import numpy as np
 from jax import numpy as jnp
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import Limits, OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.clock import Since
 from dpm.components.outcome import Gaussian, Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.piecewise import DevelopmentAndDecline
 from dpm.components.progression import ProgressionModel
+from dpm.types import Key
+from dpm.virtual.design import Design
 
 TYPICAL = {
     "walk_start": 270.0,
@@ -62,6 +66,14 @@ CARD = ModelCard(
     ),
 )
 
+DESIGN = Design(
+    n=88,
+    times=(0.0, 1.0, 2.0),
+    outcomes={"walk": OutcomeRole(column="walk", unit="m", higher_is="better", limits=Limits(below=50.0))},
+    clocks={"age": dist.Uniform(5.0, 13.0)},
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
 
 def build() -> ProgressionModel:
     """The model, ready to fit."""
@@ -78,3 +90,8 @@ def build() -> ProgressionModel:
         correlation=None,
         card=CARD,
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from its typical values, of `n` subjects where given."""
+    return DESIGN.simulate(build(), TYPICAL, key=key, n=n)

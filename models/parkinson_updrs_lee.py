@@ -18,12 +18,15 @@ import numpy as np
 from jax import numpy as jnp
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.outcome import Gaussian, Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
 from dpm.components.trajectory import Trajectory
-from dpm.types import PerVisit
+from dpm.types import Key, PerVisit
+from dpm.virtual.design import Design
 
 PER_YEAR = 365.25 / 28.0
 """Months of four weeks in a year."""
@@ -93,6 +96,15 @@ class Relief(Trajectory):
         return slope * months + relief * jnp.expm1(-onset * jnp.maximum(months, 0.0))
 
 
+DESIGN = Design(
+    n=400,
+    times=tuple(week * 7.0 / 365.25 for week in (0, 4, 8, 14, 20, 26)),
+    outcomes={"updrs_change": OutcomeRole(column="updrs_change", unit="points", higher_is="worse")},
+    covariates={"treated": dist.Bernoulli(0.5)},
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
+
 def build() -> ProgressionModel:
     """The model, ready to fit."""
     course = Relief(
@@ -107,3 +119,8 @@ def build() -> ProgressionModel:
     return ProgressionModel(
         outcomes={"updrs_change": Outcome(course, Gaussian(sd=dist.HalfNormal(5.0)))}, correlation=None, card=CARD
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from its typical values, of `n` subjects where given."""
+    return DESIGN.simulate(build(), TYPICAL, key=key, n=n)

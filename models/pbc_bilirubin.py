@@ -14,12 +14,16 @@ The structure and the size of the slope follow the published joint models of the
 
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.correlation import LKJ
 from dpm.components.outcome import Gaussian, Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
 from dpm.components.trajectory import Linear
+from dpm.types import Key
+from dpm.virtual.design import Design
 
 COVARIATES = {
     "age": "age, per sd",
@@ -73,6 +77,20 @@ CARD = ModelCard(
     ),
 )
 
+DESIGN = Design(
+    n=312,
+    times=(0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
+    outcomes={"log_bilirubin": OutcomeRole(column="log_bilirubin", unit="log mg/dL", higher_is="worse")},
+    covariates={
+        "age": dist.Normal(0.0, 1.0),
+        "female": dist.Bernoulli(0.88),
+        "log_albumin": dist.Normal(0.0, 1.0),
+        "log_protime": dist.Normal(0.0, 1.0),
+        "edema_score": dist.Bernoulli(0.1),
+    },
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
 
 def build() -> ProgressionModel:
     """The model, ready to fit."""
@@ -91,3 +109,8 @@ def build() -> ProgressionModel:
         correlation=LKJ(2.0),
         card=CARD,
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from the centre of its priors, of `n` subjects where given."""
+    return DESIGN.simulate(build(), None, key=key, n=n)

@@ -14,6 +14,8 @@ by adaptive quadrature.
 
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.correlation import LKJ
 from dpm.components.event import Event
@@ -23,6 +25,8 @@ from dpm.components.outcome import Gaussian, Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
 from dpm.components.trajectory import Linear
+from dpm.types import Key
+from dpm.virtual.design import Design
 
 CARD = ModelCard(
     title="Log serum bilirubin, and death or transplant, in primary biliary cholangitis",
@@ -86,6 +90,16 @@ TYPICAL = {
 }
 """The exact maximum likelihood estimate in the trial's 312 patients."""
 
+DESIGN = Design(
+    n=312,
+    times=(0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0),
+    outcomes={"log_bilirubin": OutcomeRole(column="log_bilirubin", unit="log mg/dL", higher_is="worse")},
+    covariates={"female": dist.Bernoulli(0.88)},
+    events={"end": ("death",)},
+    follow_up=12.0,
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
 
 def build() -> ProgressionModel:
     """The model, ready to fit."""
@@ -102,3 +116,8 @@ def build() -> ProgressionModel:
         correlation=LKJ(2.0),
         card=CARD,
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from its typical values, of `n` subjects where given."""
+    return DESIGN.simulate(build(), TYPICAL, key=key, n=n)

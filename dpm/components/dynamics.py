@@ -5,6 +5,8 @@ from typing import Any
 
 import diffrax
 import jax
+import optimistix
+from jax import lax
 from jax import numpy as jnp
 
 from dpm.components.trajectory import Trajectory
@@ -25,19 +27,24 @@ class Dynamics(Trajectory):
     keyword arguments are its parameters and scalars: `initial`, `rate`, `readout`. Before `begin` the state is the
     initial one. Solved by Tsitouras' 5(4) method with adaptive steps, each visit's state by its interpolant, the
     subjects side by side; derivatives go through the solver's own steps, so that second ones exist too. An input that
-    varies in time, such as a dose, is a function of `time` inside `rate`; where it jumps, name the times in `jumps`.
+    varies in time, such as a dose, is a function of `time` inside `rate`, or one of diffrax's interpolations of a
+    table; where it jumps, name the times in `jumps`. An equation that is at rest before `begin` has `self.at_rest(...)`
+    for `initial`.
 
     Attributes:
         begin: when the equation begins to hold, on the model's clock [years].
         tolerance: relative and absolute, of a step.
+        step: takes steps of this length instead [years], whose error nothing bounds: for a rate that is cheap and
+            smooth, where adapting the step costs more than it saves.
         jumps: times at which `rate` is not continuous [years].
 
     Raises:
-        ModelError: a parameter differs between the visits of a subject.
+        ModelError: a parameter differs between the visits of a subject, or `step` and `jumps` are both given.
     """
 
     begin: float = 0.0
     tolerance: float = 1e-8
+    step: float | None = None
     jumps: tuple[float, ...] = ()
 
     @abstractmethod
@@ -52,6 +59,21 @@ class Dynamics(Trajectory):
         """What is seen of a state; its first component unless overridden."""
         return state[0]
 
+    def at_rest(self, guess: Array, **values: Any) -> Array:
+        """The state near `guess` whose rate at `begin` is zero, by Newton's method; not a number where it finds none.
+
+        Its derivatives are those of the implicit function, whatever the guess.
+        """
+        found: optimistix.Solution[Array, Any] = optimistix.root_find(
+            lambda state, each: self.rate(jnp.asarray(self.begin), state, **each),
+            optimistix.Newton(rtol=self.tolerance, atol=self.tolerance),
+            lax.stop_gradient(guess),
+            args=values,
+            throw=False,
+        )
+        settled = found.result == optimistix.RESULTS.successful
+        return jnp.where(settled, found.value, jnp.nan)
+
     def curve(self, time: PerVisit, **values: Any) -> PerVisit:
         own = {name: values[name] for name in self.parameters()}
         within = [name for name, value in own.items() if jnp.ndim(value) > 1]
@@ -61,6 +83,18 @@ class Dynamics(Trajectory):
         shared = {name: value for name, value in values.items() if name not in own}
         spread = {name: jnp.broadcast_to(value, (time.shape[1],)) for name, value in own.items()}
         return jax.vmap(lambda t, each: self._solved(t, {**each, **shared}), in_axes=(1, 0), out_axes=1)(time, spread)
+
+    @property
+    def _steps(self) -> diffrax.AbstractStepSizeController[Any, Any]:
+        if self.step is not None:
+            if self.jumps:
+                do = "Leave `step` out: adaptive steps end at the jumps."
+                raise ModelError(f"{type(self).__name__}: jumps", "none with steps of one length", str(self.jumps), do)
+            return diffrax.ConstantStepSize()
+        return diffrax.ClipStepSizeController(
+            diffrax.PIDController(rtol=self.tolerance, atol=self.tolerance),
+            jump_ts=jnp.asarray(self.jumps) if self.jumps else None,
+        )
 
     def _solved(self, time: Array, values: dict[str, Array]) -> Array:
         """One subject's course at its own times, in whatever order."""
@@ -73,14 +107,11 @@ class Dynamics(Trajectory):
             diffrax.Tsit5(),
             self.begin,
             wanted[-1],
-            None,
+            self.step,
             start,
             args=values,
             saveat=diffrax.SaveAt(ts=wanted),
-            stepsize_controller=diffrax.ClipStepSizeController(
-                diffrax.PIDController(rtol=self.tolerance, atol=self.tolerance),
-                jump_ts=jnp.asarray(self.jumps) if self.jumps else None,
-            ),
+            stepsize_controller=self._steps,
             adjoint=diffrax.DirectAdjoint(),
             max_steps=MOST_STEPS,
             throw=False,

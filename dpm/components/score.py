@@ -26,6 +26,10 @@ def _share(course: PerVisit, lower: int, upper: int) -> PerVisit:
     return jnp.clip((course - lower) / (upper - lower), EDGE, 1.0 - EDGE)
 
 
+ROUNDED = 1e-9
+"""Of the range of a score: nearer to a bound than this no draw is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BoundedScore(Noise):
     r"""A score anywhere between two bounds.
@@ -99,7 +103,8 @@ class ScoreBeta(dist.Distribution):
         assert key is not None
         inner, end = jax.random.split(key)
         a, b = self.share * self.precision, (1.0 - self.share) * self.precision
-        drawn = jax.random.beta(inner, a, b, (*sample_shape, *self.share.shape))
+        # A draw so near to a bound that rounding puts it there would be impossible under the density.
+        drawn = jnp.clip(jax.random.beta(inner, a, b, (*sample_shape, *self.share.shape)), ROUNDED, 1.0 - ROUNDED)
         if self.cuts is not None:
             above, inside = _ends(self.share, self.cuts)
             u = jax.random.uniform(end, drawn.shape)

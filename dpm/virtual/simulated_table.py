@@ -62,7 +62,7 @@ def simulated_table(
     columns = {name: np.repeat(values, len(times)) for name, values in baseline.items()}
     columns[roles.time.column] = np.tile(times * PER_YEAR[roles.time.unit] + roles.time.origin, n)
     for name, values in measured.items():
-        columns[roles.outcomes[name].column] = _in_its_unit(name, roles.outcomes[name], values.T.ravel())
+        columns[roles.outcomes[name].column] = in_its_unit(name, roles.outcomes[name], values.T.ravel())
     took_place = np.tile(times, n) <= np.repeat(end, len(times))
     return pd.DataFrame(columns)[took_place].reset_index(drop=True)
 
@@ -120,7 +120,7 @@ def _levels(like: Cohort, column: str) -> tuple[str, ...]:
     return (*dict.fromkeys([*sorted(counted), *(level for level in (*declared, *met) if level != rest)]), rest)
 
 
-def _in_its_unit(name: str, role: OutcomeRole, values: Float[np.ndarray, " row"]) -> np.ndarray:
+def in_its_unit(name: str, role: OutcomeRole, values: Float[np.ndarray, " row"]) -> np.ndarray:
     if not role.levels:
         return TRANSFORMS[role.transform].inverse(values)
     there = ~np.isnan(values)

@@ -3,16 +3,20 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+import diffrax
 import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
+from numpyro import distributions as dist
+from scipy.interpolate import BSpline
 
 from dpm.components.dynamics import Dynamics
 from dpm.components.growth import ExponentialApproach, ExponentialGrowth, Gompertz, Power, Richards
 from dpm.components.parameter import Parameter
 from dpm.components.piecewise import ChangePoint, DevelopmentAndDecline, PiecewiseLinear
 from dpm.components.sigmoid import LogisticDecline, LogisticRise, RiseAndFall, SigmoidEmax
+from dpm.components.smooth import GaussianProcess, MonotoneSpline, PenalisedSpline, Smooth, cubic, cubic_integral
 from dpm.components.trajectory import Constant, Linear, LogisticGrowth, Trajectory
 from dpm.errors import ModelError
 from dpm.types import Array
@@ -65,6 +69,11 @@ CASES: dict[str, tuple[Trajectory, dict[str, float]]] = {
         {"floor": 0.0, "height": 30.0, "rise": 2.0, "rise_rate": 1.0, "fall": 9.0, "fall_rate": 0.8},
     ),
 }
+SHAPED = {
+    "penalised": PenalisedSpline(level=P, slope=P, spread=1.0, between=(-1.0, 5.0), pieces=6),
+    "monotone": MonotoneSpline(level=P, rise=P, between=(-1.0, 5.0), pieces=6),
+    "process": GaussianProcess(level=P, slope=P, amplitude=1.0, length=2.0, between=(-1.0, 5.0)),
+}
 WIDE = jnp.asarray([-100.0, -10.0, -1.0, 0.0, 1e-3, 0.5, 1.0, 2.0, 3.0, 10.0, 100.0])
 
 
@@ -75,7 +84,7 @@ def at(name: str, time: Any, **changed: float) -> np.ndarray:
 
 
 def test_every_course_has_its_case() -> None:
-    own = {kind for kind in Trajectory.__subclasses__() if kind.__module__.startswith("dpm.")} - {Dynamics}
+    own = {kind for kind in Trajectory.__subclasses__() if kind.__module__.startswith("dpm.")} - {Dynamics, Smooth}
     assert own == {type(course) for course, _ in CASES.values()}
     for course, values in CASES.values():
         kind = type(course)
@@ -100,6 +109,91 @@ def test_value_slope_and_curvature_are_finite_at_any_time(name: str) -> None:
     bend = jax.jit(jax.grad(lambda each: sum(jnp.sum(leaf) for leaf in jax.grad(total)(each).values())))(moved)
     assert value.shape == (len(WIDE), 5)
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree_util.tree_leaves((value, slope, bend)))
+
+
+# Shapes that are learned ----------------------------------------------------------------------------------------------
+
+
+def shaped(name: str, time: np.ndarray, shape: Array, **values: float) -> np.ndarray:
+    course = jax.jit(lambda t, z: SHAPED[name].curve(t, shape=z, **values))
+    return np.asarray(course(jnp.asarray(time)[:, None], shape))[:, 0]
+
+
+def test_every_shape_has_its_case() -> None:
+    assert {type(course) for course in SHAPED.values()} == set(Smooth.__subclasses__())
+    with pytest.raises(ModelError, match="between: expected an earlier and a later time"):
+        MonotoneSpline(level=P, rise=P, between=(2.0, 2.0))
+
+
+def test_the_basis_is_that_of_scipy() -> None:
+    t = np.linspace(-3.0, 3.0, 61)
+    known = BSpline.basis_element(np.arange(-2.0, 3.0), extrapolate=False)
+    np.testing.assert_allclose(cubic(jnp.asarray(t)), np.nan_to_num(known(t)), atol=1e-14)
+    whole = [known.integrate(-2.0, float(np.clip(each, -2.0, 2.0))) for each in t]
+    np.testing.assert_allclose(cubic_integral(jnp.asarray(t)), whole, atol=1e-14)
+
+
+def test_a_penalised_spline_is_a_line_and_penalised_differences() -> None:
+    """No spread leaves the line; a weight is a second difference; the course and its slope go on straight outside."""
+    course, weights = SHAPED["penalised"], jnp.asarray([0.3, -1.0, 0.5, 0.8, -0.2, 0.4, -0.6])
+    assert isinstance(course, PenalisedSpline)
+    assert np.diff(course._departures @ weights, n=2) == pytest.approx(np.asarray(weights))
+    t = np.linspace(-3.0, 8.0, 45)
+    np.testing.assert_allclose(shaped("penalised", t, weights, level=1.0, slope=2.0, spread=0.0), 1.0 + 2.0 * t)
+    found = shaped("penalised", t, weights, level=0.0, slope=0.0, spread=1.0)
+    knots = np.arange(-4.0, 9.0)
+    known = BSpline(knots, course._departures @ weights, 3)
+    inside = (t >= -1.0) & (t <= 5.0)
+    np.testing.assert_allclose(found[inside], known(t[inside]), atol=1e-12)
+    np.testing.assert_allclose(found[t > 5.0], known(5.0) + known(5.0, nu=1) * (t[t > 5.0] - 5.0), atol=1e-12)
+    np.testing.assert_allclose(found[t < -1.0], known(-1.0) + known(-1.0, nu=1) * (t[t < -1.0] + 1.0), atol=1e-12)
+
+
+def test_a_monotone_spline_never_turns_back() -> None:
+    t = np.linspace(-3.0, 8.0, 200)
+    shape = SHAPED["monotone"].scalars()["shape"]
+    assert isinstance(shape, dist.Distribution)
+    for weights in shape.sample(jax.random.key(1), (5,)):
+        course = shaped("monotone", t, weights, level=2.0, rise=-3.0)
+        assert (np.diff(course) <= 1e-12).all()
+        assert course[[0, -1]].tolist() == pytest.approx([2.0, -1.0])
+        inside = course[(t > -1.0) & (t < 5.0)]
+        assert (np.diff(inside) < 0.0).all()
+
+
+def test_a_gaussian_process_has_its_covariance() -> None:
+    """Of the approximation, exactly that of its kernel where it is good: length a third of the interval."""
+    t = np.linspace(-1.0, 5.0, 13)
+    columns = [shaped("process", t, row, level=0.0, slope=0.0, amplitude=1.5, length=2.0) for row in jnp.eye(30)]
+    known = 1.5**2 * np.exp(-0.5 * ((t[:, None] - t) / 2.0) ** 2)
+    inner = slice(3, 10)
+    found = np.stack(columns, axis=1) @ np.stack(columns)
+    np.testing.assert_allclose(found[inner, inner], known[inner, inner], atol=0.02)
+    line = shaped("process", t, jnp.zeros(30), level=1.0, slope=2.0, amplitude=1.5, length=2.0)
+    np.testing.assert_allclose(line, 1.0 + 2.0 * t)
+
+
+@pytest.mark.parametrize("name", SHAPED)
+def test_shapes_have_derivatives_at_any_time(name: str) -> None:
+    course = SHAPED[name]
+    shape = course.scalars()["shape"]
+    assert isinstance(shape, dist.Distribution)
+    own = {key: jnp.full(3, 0.7) for key in course.parameters()}
+    own |= {key: jnp.asarray(value) for key, value in course.scalars().items() if isinstance(value, float)}
+    own["shape"] = shape.sample(jax.random.key(2))
+
+    def total(time: Array, each: dict[str, Array]) -> Array:
+        return jnp.sum(jnp.tanh(course.curve(time, **each)))
+
+    time = jnp.broadcast_to(WIDE[:, None], (len(WIDE), 3))
+    slopes = jax.grad(total, (0, 1))
+    found = jax.jit(jax.grad(lambda *at: sum(jnp.sum(x) for x in jax.tree_util.tree_leaves(slopes(*at))), (0, 1)))(
+        time, own
+    )
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree_util.tree_leaves(found))
+
+
+# Closed forms ---------------------------------------------------------------------------------------------------------
 
 
 def slope_of(name: str, time: np.ndarray) -> np.ndarray:
@@ -166,6 +260,13 @@ class Logistic(Dynamics):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stepped(Logistic):
+    """The same by steps of one length."""
+
+    step: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dosed(Dynamics):
     """$y' = u(t) - k y$ with an input of one until time 2 and none after it."""
 
@@ -179,6 +280,13 @@ class Dosed(Dynamics):
 
     def rate(self, time: Array, state: Array, *, loss: Array) -> Array:
         return jnp.where(time < 2.0, 1.0, 0.0) - loss * state
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteppedDose(Dosed):
+    """The same by steps of one length, which miss the jump."""
+
+    step = 0.1
 
 
 def test_equations_agree_with_their_closed_forms() -> None:
@@ -196,6 +304,53 @@ def test_equations_agree_with_their_closed_forms() -> None:
     up = (1.0 - np.exp(-loss * np.minimum(t, 2.0))) / loss
     dosed = jax.jit(lambda k: Dosed(loss=P).curve(time, loss=k))(jnp.asarray(loss))
     np.testing.assert_allclose(dosed, up * np.exp(-loss * np.maximum(t - 2.0, 0.0)), atol=1e-6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled(Dynamics):
+    r"""$y' = s - k y^2$ from rest, $y(0) = \sqrt{s / k}$, with a supply that is a table and doubles by time 1."""
+
+    supply: Parameter
+    loss: Parameter
+
+    equation = r"y' = \mathrm{supply} - \mathrm{loss}\,y^2"
+
+    def initial(self, **values: Any) -> Array:
+        return self.at_rest(jnp.ones(1), **values)
+
+    def rate(self, time: Array, state: Array, *, supply: Array, loss: Array) -> Array:
+        table = diffrax.LinearInterpolation(jnp.array([0.0, 1.0, 50.0]), jnp.array([1.0, 2.0, 2.0]))
+        return supply * table.evaluate(time) - loss * state**2
+
+
+def test_rest_and_a_table_as_input() -> None:
+    """At the beginning and long after, both at rest; and the derivatives of the root, which Newton's steps hide."""
+    time = jnp.array([[0.0, 0.0], [40.0, 40.0]])
+    values = {"supply": jnp.array([2.0, 3.0]), "loss": jnp.array([0.5, 0.7])}
+    curve = jax.jit(lambda each: Settled(supply=P, loss=P).curve(time, **each))(values)
+    root = np.sqrt(np.asarray(values["supply"]) / np.asarray(values["loss"]))
+    np.testing.assert_allclose(curve, [root, np.sqrt(2.0) * root], atol=1e-6)
+
+    def rest(supply: Array) -> Array:
+        return Settled(supply=P, loss=P).at_rest(jnp.ones(1), supply=supply, loss=0.5)[0]
+
+    assert float(jax.grad(rest)(2.0)) == pytest.approx(0.5 / np.sqrt(2.0 * 0.5), rel=1e-8)
+    assert float(jax.grad(jax.grad(rest))(2.0)) == pytest.approx(-0.25 * 2.0**-1.5 / np.sqrt(0.5), rel=1e-6)
+    assert np.isnan(rest(jnp.asarray(-1.0)))
+
+
+def test_steps_of_one_length() -> None:
+    """The same course as by adaptive steps, the closer the shorter they are."""
+    time, rate = jnp.array([[3.0, 1.0], [6.0, 4.0]]), jnp.array([0.8, 1.5])
+    closed = 1.0 / (1.0 + np.exp(-np.asarray(rate) * np.maximum(np.asarray(time) - 1.0, 0.0)))
+    errors = [
+        np.abs(np.asarray(jax.jit(lambda r, h=h: Stepped(rate_=P, step=h).curve(time, rate_=r))(rate)) - closed).max()
+        for h in (2.0, 0.1)
+    ]
+    assert errors[1] < 1e-6
+    assert errors[1] < errors[0] / 100
+    with pytest.raises(ModelError, match="jumps: expected none with steps of one length"):
+        SteppedDose(loss=P).curve(time, loss=rate)
 
 
 @pytest.mark.slow
