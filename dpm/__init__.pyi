@@ -97,6 +97,9 @@ from .components.sigmoid import LogisticDecline as LogisticDecline
 from .components.sigmoid import LogisticRise as LogisticRise
 from .components.sigmoid import RiseAndFall as RiseAndFall
 from .components.sigmoid import SigmoidEmax as SigmoidEmax
+from .components.smooth import GaussianProcess as GaussianProcess
+from .components.smooth import MonotoneSpline as MonotoneSpline
+from .components.smooth import PenalisedSpline as PenalisedSpline
 from .components.states import MultiState as MultiState
 from .components.states import Transition as Transition
 from .components.subtype import Misclassified as Misclassified
@@ -130,8 +133,11 @@ from .inference.laplace import Laplace as Laplace
 from .inference.nuts import NUTS as NUTS
 from .posterior.fit import fit as fit
 from .posterior.posterior import Posterior as Posterior
+from .posterior.prior import information as information
+from .posterior.prior import prior_predictive as prior_predictive
 from .virtual.arm import VirtualArm as VirtualArm
 from .virtual.arm import synthetic_arm as synthetic_arm
+from .virtual.design import Design as Design
 from .virtual.simulate import simulate_cohort as simulate_cohort
 
 __version__: str

@@ -15,6 +15,7 @@ from dpm.inference.draws import Method
 from dpm.inference.hierarchy import Hierarchy
 from dpm.posterior.estimable import refuse_impossible_data, refuse_missing_as_values, require_paces
 from dpm.posterior.posterior import Posterior
+from dpm.posterior.prior import information, told_by_prior
 from dpm.types import Key, Model
 
 BUCKETS_FROM = 100_000
@@ -50,10 +51,13 @@ def fit(model: Model, cohort: Cohort, *, method: Method, key: Key, keep_subjects
     refuse_missing_as_values(model, records)
     _refuse_limits_as_values(model, cohort, records)
     refuse_impossible_data(model, cohort, records)
-    notes = require_paces(model, cohort)
+    notes = list(require_paces(model, cohort))
     large = records.time.size > BUCKETS_FROM
     draws = method.run(model, bucketed(records, cohort.visit_counts) if large else records, key=key)
-    draws = replace(draws, facts={**draws.facts, "notes": list(notes)} if notes else draws.facts)
+    notes += told_by_prior(
+        information(Hierarchy.of(model, records), records, draws.sites, key=jax.random.fold_in(key, 1))
+    )
+    draws = replace(draws, facts={**draws.facts, "notes": notes} if notes else draws.facts)
     return Posterior.of(model, cohort, encodings, draws, method=repr(method), keep_subjects=keep_subjects)
 
 

@@ -1,0 +1,121 @@
+"""What a model says before it has seen any data, and how much the data moved it."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+import pandas as pd
+from jax import numpy as jnp
+from numpyro import distributions as dist
+from numpyro import handlers
+
+from dpm.cohort.records import Records
+from dpm.inference.hierarchy import Hierarchy
+from dpm.inference.plate_rule import innermost
+from dpm.posterior.predict import simulate_draws
+from dpm.types import Array, Float, Key, Model
+
+PRIOR_DRAWS = 1000
+"""From which the sd of a prior is read."""
+
+LEARNED = 0.1
+"""A value of which the data took away less than this share of its prior variance is told by its prior."""
+
+PERCENTILES = (5, 25, 50, 75, 95)
+
+
+def prior_vectors(hierarchy: Hierarchy, records: Records, count: int, *, key: Key) -> Float[Array, "draw population"]:
+    """Draws of the population values from their priors, unconstrained; zero where a prior is flat."""
+
+    def one(own: Key) -> Array:
+        with handlers.block():
+            filled = handlers.seed(handlers.substitute(hierarchy.model, substitute_fn=_flat_at_zero), own)
+            trace = handlers.trace(filled).get_trace(records)
+        return hierarchy.unconstrain({site.name: trace[site.name]["value"] for site in hierarchy.population})
+
+    return jax.jit(jax.vmap(one))(jax.random.split(key, count))
+
+
+def _flat_at_zero(message: dict[str, object]) -> Array | None:
+    prior = innermost(message["fn"]) if message["type"] == "sample" and not message["is_observed"] else None
+    return jnp.zeros(prior.shape()) if isinstance(prior, dist.ImproperUniform) else None
+
+
+def information(hierarchy: Hierarchy, records: Records, sites: Mapping[str, np.ndarray], *, key: Key) -> pd.DataFrame:
+    r"""How much the data tell of each population value, against its prior.
+
+    $$1 - \mathrm{var}(\varphi \mid y) / \mathrm{var}(\varphi)$$
+
+    on the scale without bounds: one for a value that the data fix, zero for one that they do not identify, where the
+    posterior is the prior again.
+
+    Args:
+        hierarchy: of the model.
+        records: of the fit.
+        sites: draws of the posterior, leading axes `(chain, draw)`.
+        key: of draws from the prior.
+
+    Returns:
+        Columns `name`, `prior_sd`, `posterior_sd`, `learned`; flat priors are left out.
+
+    Source: Betancourt 2018, "Calibrating Model-Based Inferences and Decisions", section 3.1 (posterior contraction).
+    """
+    before = np.asarray(prior_vectors(hierarchy, records, PRIOR_DRAWS, key=key))
+    stacked = {
+        site.name: jnp.asarray(sites[site.name]).reshape(-1, *np.shape(sites[site.name])[2:])
+        for site in hierarchy.population
+    }
+    after = np.asarray(jax.jit(jax.vmap(hierarchy.unconstrain))(stacked))
+    prior, posterior = before.std(axis=0), after.std(axis=0)
+    table = pd.DataFrame({"name": hierarchy.population_names(), "prior_sd": prior, "posterior_sd": posterior})
+    table = table[table["prior_sd"] > 0].reset_index(drop=True)
+    return table.assign(learned=1.0 - (table["posterior_sd"] / table["prior_sd"]) ** 2)
+
+
+def told_by_prior(table: pd.DataFrame) -> tuple[str, ...]:
+    """A sentence on the values that the data hardly tell; none where they tell all of them."""
+    weak = table.loc[table["learned"] < LEARNED, "name"]
+    if weak.empty:
+        return ()
+    return (
+        f"The data hardly tell {', '.join(weak)}: less than {LEARNED:.0%} of the prior variance is gone. What rests on "
+        "these values rests on their priors.",
+    )
+
+
+def prior_predictive(model: Model, records: Records, *, key: Key, draws: int = 200) -> pd.DataFrame:
+    """Percentiles of measurements that a model expects before it has seen any.
+
+    Each draw takes population values from their priors and new subjects with the covariates and visit times of
+    `records`; percentiles are over draws and subjects at each visit.
+
+    Args:
+        model: any callable that keeps the subject-plate rule, without flat priors.
+        records: whose subjects and times; their measurements are not used.
+        key: of the draws.
+        draws: from the prior.
+
+    Returns:
+        Columns `outcome`, `visit` (counted from 0), `time` [years, the median over subjects], `percentile`, `value`.
+    """
+    hierarchy = Hierarchy.of(model, records)
+    prior_key, course_key = jax.random.split(key)
+    vectors = prior_vectors(hierarchy, records, draws, key=prior_key)
+    drawn = simulate_draws(hierarchy, vectors, records.at(records.time), key=course_key).measurement
+    time = np.median(np.asarray(records.time), axis=1)
+    rows = []
+    for outcome, values in drawn.items():
+        levels = np.nanpercentile(np.asarray(values), PERCENTILES, axis=(0, 2))
+        for percentile, row in zip(PERCENTILES, levels, strict=True):
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "outcome": outcome,
+                        "visit": np.arange(len(time)),
+                        "time": time,
+                        "percentile": percentile,
+                        "value": row,
+                    }
+                )
+            )
+    return pd.concat(rows, ignore_index=True)
