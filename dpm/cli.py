@@ -155,10 +155,20 @@ def verify(folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run f
 
 
 @commands.command(rich_help_panel=LOOK)
-def models() -> None:
-    """List the shipped models, as a study file names them."""
-    from dpm.study.shipped import list_models
+def models(
+    gallery: Annotated[Path | None, typer.Option(help="Draw them all into this folder, as a page.")] = None,
+) -> None:
+    """List the shipped models, as a study file names them; or draw a gallery of them."""
+    from dpm.study.shipped import list_models, models_folder
 
+    if gallery is not None:
+        import jax
+
+        from dpm.report.gallery import write_gallery
+
+        page = write_gallery(models_folder(), gallery, key=jax.random.key(2026), tell=typer.echo)
+        typer.echo(f"\nGallery: {page}")
+        return
     for model in list_models():
         facts = "; ".join(fact for fact in (model.disease, model.endpoint, model.status) if fact)
         typer.echo(f"{model.build}\n    {model.title}" + (f"\n    {facts}" if facts else ""))

@@ -72,7 +72,7 @@ CARD = ModelCard(
 DESIGN = Design(
     n=134,
     times=(0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0),
-    outcomes={"density": OutcomeRole(column="density", unit="g/L", higher_is="better")},
+    outcomes={"density": OutcomeRole(column="density", label="CT lung density", unit="g/L", higher_is="better")},
     covariates={"exposure": dist.Uniform(0.0, 12.0), "fev1_excess": dist.Normal(0.0, 0.4)},
 )
 """Size as in the source where it says; who comes when is an assumption."""

@@ -74,7 +74,9 @@ DESIGN = Design(
     n=4494,
     times=(0.0, 0.25, 0.5, 1.0, 1.5, 2.0),
     outcomes={
-        "adas_cog": OutcomeRole(column="adas_cog", unit="points", kind="bounded", lower=0, upper=70, higher_is="worse")
+        "adas_cog": OutcomeRole(
+            column="adas_cog", label="ADAS-Cog", unit="points", kind="bounded", lower=0, upper=70, higher_is="worse"
+        )
     },
     covariates={"male": dist.Bernoulli(0.45)},
 )

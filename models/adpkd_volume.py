@@ -76,7 +76,9 @@ CARD = ModelCard(
 DESIGN = Design(
     n=641,
     times=(0.0, 1.0, 2.0, 3.0),
-    outcomes={"log_volume": OutcomeRole(column="log_volume", unit="log mL", higher_is="worse")},
+    outcomes={
+        "log_volume": OutcomeRole(column="log_volume", label="log kidney volume", unit="log mL", higher_is="worse")
+    },
     events={"decline": ("decline",)},
     follow_up=8.0,
 )

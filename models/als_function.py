@@ -80,7 +80,9 @@ DESIGN = Design(
     n=1000,
     times=(0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0),
     outcomes={
-        "alsfrs": OutcomeRole(column="alsfrs", unit="points", kind="integer", lower=0, upper=48, higher_is="better")
+        "alsfrs": OutcomeRole(
+            column="alsfrs", label="ALSFRS-R", unit="points", kind="integer", lower=0, upper=48, higher_is="better"
+        )
     },
     clocks={"onset": dist.Uniform(0.3, 3.0)},
     events={"death": ("death",)},

@@ -67,7 +67,7 @@ CARD = ModelCard(
 DESIGN = Design(
     n=117,
     times=(0.0, 1.0, 2.0, 4.0, 6.0, 8.0),
-    outcomes={"acuity": OutcomeRole(column="acuity", unit="logMAR", higher_is="worse")},
+    outcomes={"acuity": OutcomeRole(column="acuity", label="visual acuity", unit="logMAR", higher_is="worse")},
     parts=("right", "left"),
 )
 """Size as in the source where it says; who comes when is an assumption."""

@@ -57,7 +57,11 @@ TYPICAL = {f"state_{one}_{other}_log_rate": log(rate) for (one, other), rate in 
 DESIGN = Design(
     n=622,
     times=tuple(float(year) for year in range(13)),
-    outcomes={"state": OutcomeRole(column="state", unit="state", kind="state", levels=STATES, higher_is="worse")},
+    outcomes={
+        "state": OutcomeRole(
+            column="state", label="state", unit="state", kind="state", levels=STATES, higher_is="worse"
+        )
+    },
 )
 """Size as in the source where it says; who comes when is an assumption."""
 

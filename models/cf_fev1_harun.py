@@ -79,7 +79,7 @@ def loss(log_size: Array) -> Array:
 DESIGN = Design(
     n=79,
     times=tuple(0.25 * quarter for quarter in range(33)),
-    outcomes={"fev1": OutcomeRole(column="fev1", unit="% predicted", higher_is="better")},
+    outcomes={"fev1": OutcomeRole(column="fev1", label="FEV1", unit="% predicted", higher_is="better")},
     clocks={"age": dist.Uniform(4.8, 6.4)},
 )
 """Size as in the source where it says; who comes when is an assumption."""

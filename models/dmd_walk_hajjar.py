@@ -104,7 +104,7 @@ class Turnover(Dynamics):
 DESIGN = Design(
     n=219,
     times=(0.0, 0.5, 1.0, 1.5, 2.0),
-    outcomes={"walk": OutcomeRole(column="walk", unit="m", higher_is="better")},
+    outcomes={"walk": OutcomeRole(column="walk", label="6-minute walk", unit="m", higher_is="better")},
     clocks={"age": dist.Uniform(4.0, 13.0)},
 )
 """Size as in the source where it says; who comes when is an assumption."""

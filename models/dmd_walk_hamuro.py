@@ -69,7 +69,11 @@ CARD = ModelCard(
 DESIGN = Design(
     n=88,
     times=(0.0, 1.0, 2.0),
-    outcomes={"walk": OutcomeRole(column="walk", unit="m", higher_is="better", limits=Limits(below=50.0))},
+    outcomes={
+        "walk": OutcomeRole(
+            column="walk", label="6-minute walk", unit="m", higher_is="better", limits=Limits(below=50.0)
+        )
+    },
     clocks={"age": dist.Uniform(5.0, 13.0)},
 )
 """Size as in the source where it says; who comes when is an assumption."""

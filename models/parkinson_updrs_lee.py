@@ -99,7 +99,9 @@ class Relief(Trajectory):
 DESIGN = Design(
     n=400,
     times=tuple(week * 7.0 / 365.25 for week in (0, 4, 8, 14, 20, 26)),
-    outcomes={"updrs_change": OutcomeRole(column="updrs_change", unit="points", higher_is="worse")},
+    outcomes={
+        "updrs_change": OutcomeRole(column="updrs_change", label="change in UPDRS", unit="points", higher_is="worse")
+    },
     covariates={"treated": dist.Bernoulli(0.5)},
 )
 """Size as in the source where it says; who comes when is an assumption."""

@@ -80,7 +80,11 @@ CARD = ModelCard(
 DESIGN = Design(
     n=312,
     times=(0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
-    outcomes={"log_bilirubin": OutcomeRole(column="log_bilirubin", unit="log mg/dL", higher_is="worse")},
+    outcomes={
+        "log_bilirubin": OutcomeRole(
+            column="log_bilirubin", label="log serum bilirubin", unit="log mg/dL", higher_is="worse"
+        )
+    },
     covariates={
         "age": dist.Normal(0.0, 1.0),
         "female": dist.Bernoulli(0.88),

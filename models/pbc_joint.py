@@ -93,7 +93,11 @@ TYPICAL = {
 DESIGN = Design(
     n=312,
     times=(0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0),
-    outcomes={"log_bilirubin": OutcomeRole(column="log_bilirubin", unit="log mg/dL", higher_is="worse")},
+    outcomes={
+        "log_bilirubin": OutcomeRole(
+            column="log_bilirubin", label="log serum bilirubin", unit="log mg/dL", higher_is="worse"
+        )
+    },
     covariates={"female": dist.Bernoulli(0.88)},
     events={"end": ("death",)},
     follow_up=12.0,

@@ -12,7 +12,7 @@ from numpyro import handlers
 from dpm.cohort.records import Records
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.plate_rule import innermost
-from dpm.posterior.predict import simulate_draws
+from dpm.posterior.predict import predict_population
 from dpm.types import Array, Float, Key, Model
 
 PRIOR_DRAWS = 1000
@@ -101,7 +101,12 @@ def prior_predictive(model: Model, records: Records, *, key: Key, draws: int = 2
     hierarchy = Hierarchy.of(model, records)
     prior_key, course_key = jax.random.split(key)
     vectors = prior_vectors(hierarchy, records, draws, key=prior_key)
-    drawn = simulate_draws(hierarchy, vectors, records.at(records.time), key=course_key).measurement
+    new = records.at(records.time)
+
+    def one(vector: Array, own: Key) -> Mapping[str, Array]:
+        return predict_population(hierarchy, vector, new, key=own).measurement
+
+    drawn = jax.jit(jax.vmap(one))(vectors, jax.random.split(course_key, draws))
     time = np.median(np.asarray(records.time), axis=1)
     rows = []
     for outcome, values in drawn.items():

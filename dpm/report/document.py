@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from dpm.report import captions, data_tables, figures, provenance, tables, wording
@@ -47,23 +48,29 @@ def write_report(run: Path) -> Path:
         ReportError: a table is missing or cannot be read; the stage that writes it is named.
     """
     tables_of_run = read_run(run)
-    page = render(tables_of_run)
     target = run / "report.html"
-    replace(target, page.encode("utf-8"))
+    replace(target, render(tables_of_run).encode("utf-8"))
     return target
 
 
 def render(run: RunFolder) -> str:
     """The page as text; writes the figures it shows."""
-    template = files("dpm.report").joinpath("template.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     estimands = tuple(described(entry) for entry in run.estimands)
-    return environment.from_string(template).render(
+    return page(
+        "template.html.j2",
         **opening(run, estimands),
         **evidence(run, estimands),
         **shown_provenance(run),
         figures=illustrations(run, estimands),
     )
+
+
+def page(template: str, **values: Any) -> str:
+    """A page of this package with the style that its pages share."""
+    folder = files("dpm.report")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    style = Markup(folder.joinpath("page.css").read_text(encoding="utf-8"))
+    return environment.from_string(folder.joinpath(template).read_text(encoding="utf-8")).render(style=style, **values)
 
 
 def opening(run: RunFolder, estimands: tuple[EstimandText, ...]) -> dict[str, Any]:

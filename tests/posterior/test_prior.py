@@ -1,7 +1,5 @@
 """What a model says before data, and how much data move it."""
 
-from dataclasses import replace
-
 import jax
 import numpy as np
 import pandas as pd
@@ -55,8 +53,8 @@ def test_draws_from_the_prior_have_its_moments() -> None:
         assert means[k] == pytest.approx(mean, abs=5 * sd / np.sqrt(4000))
         assert sds[k] == pytest.approx(sd, rel=0.06)
     flat = dist.ImproperUniform(dist.constraints.real, (), ())
-    course = replace(MODEL.outcomes["y"].trajectory, slope=Parameter(flat))
-    model = ProgressionModel(outcomes={"y": Outcome(course, Gaussian(sd=0.5))})  # type: ignore[arg-type]
+    course = Linear(level=Parameter(dist.Normal(10.0, 3.0)), slope=Parameter(flat))
+    model = ProgressionModel(outcomes={"y": Outcome(course, Gaussian(sd=0.5))})
     drawn = np.asarray(prior_vectors(Hierarchy.of(model, records), records, 5, key=KEY))
     assert drawn[:, Hierarchy.of(model, records).population_names().index("y_slope")].tolist() == [0.0] * 5
 

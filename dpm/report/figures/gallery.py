@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -60,13 +61,11 @@ class PriorPanel:
         label: of the vertical axis, with the unit.
         time: of the visits [years].
         percentiles: by percentile, the measurement; 5, 25, 50, 75 and 95.
-        measured: time and measurements of a cohort to compare with.
     """
 
     label: str
     time: Float[np.ndarray, " visit"]
     percentiles: dict[int, Float[np.ndarray, " visit"]]
-    measured: tuple[np.ndarray, np.ndarray] | None = None
 
 
 type Panel = CoursePanel | SharePanel | PriorPanel
@@ -89,7 +88,7 @@ def model_panels(panels: Sequence[Panel]) -> Figure:
                 _draw_prior(axes, panel)
     for axes in every[len(panels) :]:
         axes.set_visible(False)
-    handles: dict[str, object] = {}
+    handles: dict[str, Artist] = {}
     for axes in every[: len(panels)]:
         if axes.get_legend() is None:
             handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
@@ -100,10 +99,27 @@ def model_panels(panels: Sequence[Panel]) -> Figure:
 
 def _draw_course(axes: Axes, panel: CoursePanel) -> None:
     for k, (time, values) in enumerate(panel.subjects):
-        axes.plot(time, values, color=GREY, linewidth=0.5, alpha=0.6, marker="o", markersize=1.2,
-                  label=None if k else "simulated subjects", zorder=1)
-    axes.fill_between(panel.time, panel.low, panel.high, color=SKY, alpha=0.35, linewidth=0,
-                      label="courses of 90\u00a0% of subjects", zorder=2)
+        axes.plot(
+            time,
+            values,
+            color=GREY,
+            linewidth=0.5,
+            alpha=0.6,
+            marker="o",
+            markersize=1.2,
+            label=None if k else "simulated subjects",
+            zorder=1,
+        )
+    axes.fill_between(
+        panel.time,
+        panel.low,
+        panel.high,
+        color=SKY,
+        alpha=0.35,
+        linewidth=0,
+        label="courses of 90\u00a0% of subjects",
+        zorder=2,
+    )
     axes.plot(panel.time, panel.typical, color=BLUE, linewidth=1.8, label="typical course", zorder=3)
     axes.set_xlabel(panel.clock)
     axes.set_ylabel(panel.label)
@@ -115,8 +131,14 @@ def _draw_shares(axes: Axes, panel: SharePanel) -> None:
         ((_, share),) = panel.shares.items()
         axes.plot(panel.time, 100.0 * share, color=BLUE, linewidth=1.8)
     else:
-        axes.stackplot(panel.time, [100.0 * share for share in panel.shares.values()], labels=list(panel.shares),
-                       colors=SHADES[: len(panel.shares)], alpha=0.75, linewidth=0)
+        axes.stackplot(
+            panel.time,
+            [100.0 * share for share in panel.shares.values()],
+            labels=list(panel.shares),
+            colors=SHADES[: len(panel.shares)],
+            alpha=0.75,
+            linewidth=0,
+        )
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
     axes.set_ylim(0, 100)
     axes.set_xlabel(panel.clock)
@@ -126,10 +148,12 @@ def _draw_shares(axes: Axes, panel: SharePanel) -> None:
 
 def _draw_prior(axes: Axes, panel: PriorPanel) -> None:
     at = panel.percentiles
-    if panel.measured is not None:
-        axes.plot(*panel.measured, ".", color=GREY, markersize=2, alpha=0.5, label="simulated measurements", zorder=1)
-    axes.fill_between(panel.time, at[5], at[95], color=PALE, linewidth=0, label="90\u00a0% of measurements, prior", zorder=0)
-    axes.fill_between(panel.time, at[25], at[75], color=ORANGE, alpha=0.45, linewidth=0, label="50\u00a0%, prior", zorder=0.5)
+    axes.fill_between(
+        panel.time, at[5], at[95], color=PALE, linewidth=0, label="90\u00a0% of measurements, prior", zorder=0
+    )
+    axes.fill_between(
+        panel.time, at[25], at[75], color=ORANGE, alpha=0.45, linewidth=0, label="50\u00a0%, prior", zorder=0.5
+    )
     axes.plot(panel.time, at[50], color=VERMILLION, linestyle="--", label="median, prior", zorder=2)
     axes.set_xlabel("Time since baseline [years]")
     axes.set_ylabel(panel.label)
