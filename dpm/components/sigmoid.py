@@ -67,6 +67,35 @@ class LogisticRise(Trajectory):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogitLinear(Trajectory):
+    r"""A score between two bounds whose logit is a straight line.
+
+    $$\mu(t) = f + (c - f)\,\sigma(\ell + s\,t)$$
+
+    `LogisticRise` in other terms: what is known is where a patient stands at time zero, not when half is reached.
+
+    Attributes:
+        floor: $f$ [outcome unit].
+        ceiling: $c$ [outcome unit].
+        level: logit of the share of the scale at time zero, $\ell$.
+        slope: its change per year, $s$ [1/years]; negative for a loss.
+    """
+
+    floor: Parameter | Scalar
+    ceiling: Parameter | Scalar
+    level: Parameter
+    slope: Parameter
+
+    equation = (
+        r"\mu(t) = \mathrm{floor} + (\mathrm{ceiling} - \mathrm{floor})"
+        r" \,/\, \{1 + \exp(-\mathrm{level} - \mathrm{slope}\;t)\}"
+    )
+
+    def curve(self, time: PerVisit, *, floor: Any, ceiling: Any, level: Any, slope: Any) -> PerVisit:
+        return floor + (ceiling - floor) * jax.nn.sigmoid(level + slope * time)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SigmoidEmax(Trajectory):
     r"""Change that begins at time zero, on a clock of age or of time since onset, and comes to an end.
 

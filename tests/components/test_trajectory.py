@@ -12,7 +12,7 @@ from dpm.components.dynamics import Dynamics
 from dpm.components.growth import ExponentialApproach, ExponentialGrowth, Gompertz, Power, Richards
 from dpm.components.parameter import Parameter
 from dpm.components.piecewise import ChangePoint, DevelopmentAndDecline, PiecewiseLinear
-from dpm.components.sigmoid import LogisticDecline, LogisticRise, RiseAndFall, SigmoidEmax
+from dpm.components.sigmoid import LogisticDecline, LogisticRise, LogitLinear, RiseAndFall, SigmoidEmax
 from dpm.components.trajectory import Constant, Linear, LogisticGrowth, Trajectory
 from dpm.errors import ModelError
 from dpm.types import Array
@@ -55,6 +55,10 @@ CASES: dict[str, tuple[Trajectory, dict[str, float]]] = {
     "rise": (
         LogisticRise(floor=0.0, ceiling=1.0, midpoint=P, rate=P),
         {"floor": 0.0, "ceiling": 1.0, "midpoint": 3.0, "rate": 1.2},
+    ),
+    "logit line": (
+        LogitLinear(floor=0.0, ceiling=70.0, level=P, slope=P),
+        {"floor": 0.0, "ceiling": 70.0, "level": -0.77, "slope": 0.25},
     ),
     "emax": (
         SigmoidEmax(baseline=P, maximum=P, half_time=P, steepness=P),
@@ -125,6 +129,8 @@ def test_limits() -> None:
     assert at("richards", [-100.0, 100.0]).tolist() == pytest.approx([0.0, 70.0], abs=1e-4)
     assert at("decline", [-100.0, 3.0, 100.0]).tolist() == pytest.approx([48.0, 24.0, 0.0])
     assert at("rise", [-100.0, 3.0, 100.0]).tolist() == pytest.approx([0.0, 0.5, 1.0])
+    assert at("logit line", [-200.0, 3.08, 200.0]).tolist() == pytest.approx([0.0, 35.0, 70.0])
+    assert at("logit line", [0.0])[0] == pytest.approx(70.0 / (1.0 + np.exp(0.77)), rel=1e-12)
     assert at("emax", [-5.0, 0.0, 8.38, 1e5]).tolist() == pytest.approx([99.7, 99.7, 79.7, 59.7])
     assert at("rise and fall", [-100.0, 2.0, 100.0]).tolist() == pytest.approx([0.0, 15.0, 0.0], abs=0.1)
     assert at("richards", [1.0, 3.0], shape=1.0).tolist() == pytest.approx(
