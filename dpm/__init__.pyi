@@ -97,6 +97,7 @@ from .components.score import IntegerScore as IntegerScore
 from .components.sigmoid import LogisticDecline as LogisticDecline
 from .components.sigmoid import LogisticRise as LogisticRise
 from .components.sigmoid import LogitLinear as LogitLinear
+from .components.sigmoid import PeakedScore as PeakedScore
 from .components.sigmoid import RiseAndFall as RiseAndFall
 from .components.sigmoid import SigmoidEmax as SigmoidEmax
 from .components.states import MultiState as MultiState
