@@ -51,6 +51,13 @@ DESIGNS = {
         covariates=("male",),
         answers={0.0: 22.200, 1.0: 25.868, 2.0: 30.136, 3.0: 35.090, 5.0: 47.241},
     ),
+    "adas_cog_rogers": Design(
+        "adas_cog",
+        (10.0, 60.0),
+        covariates=("mmse", "age", "female", "apoe4", "trial", "symptomatic"),
+        event="dropout",
+        groups=("study",),
+    ),
     "cdr_sob_delor": Design(
         "cdr_sob",
         (1.0, 12.0),
