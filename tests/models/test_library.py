@@ -80,6 +80,15 @@ DESIGNS = {
         answers={6.0: 419.9, 8.0: 411.4, 10.0: 357.2, 12.0: 175.2, 14.0: 35.5},
         within=0.06,
     ),
+    "dmd_nsaa": Design(
+        "nsaa",
+        (0.0, 34.0),
+        ("age", 5.0),
+        event="loss_of_ambulation",
+        given={"nsaa_cuts": [-30.0, 30.0]},
+        answers={6.5: 26.0},
+        within=0.05,
+    ),
     "parkinson_updrs_lee": Design(
         "updrs_change", (-5.0, 10.0), covariates=("treated",), answers={6.5 * 28.0 / 365.25: 3.625}
     ),

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import pytest
 from jax import numpy as jnp
 from numpyro import handlers
 
@@ -33,6 +34,27 @@ def drawn(name: str, data: Records, given: dict[str, Any]) -> Sites:
     return {
         site: message["value"] for site, message in handlers.trace(handlers.seed(filled, KEY)).get_trace(data).items()
     }
+
+
+def test_north_star_peaks_and_loss_of_ambulation() -> None:
+    """UK centiles of the peak; quartiles of age at loss of ambulation; the minimal detectable change at 80 %."""
+    centiles = jnp.asarray([-1.28155, -0.67449, 0.0, 0.67449, 1.28155])
+    data = shown("dmd_nsaa", 5, 6.5).at(jnp.zeros((1, 5)))
+    given = {"nsaa_peak_z": centiles, "nsaa_peak_time_z": jnp.zeros(5), "nsaa_cuts": [-30.0, 30.0]}
+    peaks = drawn("dmd_nsaa", data, given)["nsaa_mean"][0]
+    np.testing.assert_allclose(peaks, [14.0, 20.0, 26.0, 30.0, 32.0], atol=0.3)
+    when = drawn("dmd_nsaa", shown("dmd_nsaa", MANY, 4.0), {})["loss_of_ambulation"][:, 0, 0]
+    np.testing.assert_allclose(4.0 + np.quantile(when, [0.25, 0.5, 0.75]), [10.7, 12.2, 14.3], atol=0.4)
+    share, precision = 26.0 / 34.0, module("dmd_nsaa").TYPICAL["nsaa_precision"]
+    sd = 34.0 * np.sqrt(share * (1.0 - share) / (precision + 1.0))
+    assert 1.28155 * np.sqrt(2.0) * sd == pytest.approx(2.8, abs=0.05)
+
+
+def test_who_loses_the_score_faster_stops_walking_earlier() -> None:
+    data = shown("dmd_nsaa", MANY, 4.0)
+    fast = jnp.where(jnp.arange(MANY) < MANY // 2, 1.0, -1.0)
+    when = drawn("dmd_nsaa", data, {"nsaa_loss_z": fast})["loss_of_ambulation"][:, 0, 0]
+    assert float(jnp.median(when[: MANY // 2])) < float(jnp.median(when[MANY // 2 :])) - 1.0
 
 
 def test_simulated_adas_cog_stays_within_its_bounds() -> None:
