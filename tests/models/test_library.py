@@ -89,6 +89,20 @@ DESIGNS = {
         answers={6.5: 26.0},
         within=0.05,
     ),
+    "edss_novakovic": Design(
+        "pyramidal",
+        (0.0, 5.0),
+        others={
+            "cerebellar": (0.0, 5.0),
+            "brainstem": (0.0, 4.0),
+            "sensory": (0.0, 6.0),
+            "bowel_bladder": (0.0, 5.0),
+            "visual": (0.0, 6.0),
+            "mental": (0.0, 4.0),
+            "ambulation": (0.0, 9.0),
+        },
+        answers={0.0: 1.8766, 1.0: 1.9714, 2.0: 2.0313, 5.0: 2.1722},
+    ),
     "parkinson_updrs_lee": Design(
         "updrs_change", (-5.0, 10.0), covariates=("treated",), answers={6.5 * 28.0 / 365.25: 3.625}
     ),

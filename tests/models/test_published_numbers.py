@@ -10,6 +10,7 @@ from jax import numpy as jnp
 from numpyro import handlers
 
 from dpm.cohort import Records
+from dpm.inference.hierarchy import Hierarchy
 from dpm.types import Sites
 
 from .test_library import DESIGNS, KEY, model, module, records
@@ -55,6 +56,16 @@ def test_who_loses_the_score_faster_stops_walking_earlier() -> None:
     fast = jnp.where(jnp.arange(MANY) < MANY // 2, 1.0, -1.0)
     when = drawn("dmd_nsaa", data, {"nsaa_loss_z": fast})["loss_of_ambulation"][:, 0, 0]
     assert float(jnp.median(when[: MANY // 2])) < float(jnp.median(when[MANY // 2 :])) - 1.0
+
+
+def test_half_of_patients_reach_each_published_threshold_of_pyramidal_function() -> None:
+    noise = model("edss_novakovic").outcomes["pyramidal"].noise
+    values = {key: jnp.asarray(module("edss_novakovic").TYPICAL[f"pyramidal_{key}"]) for key in noise.scalars()}
+    law = noise.distribution(jnp.asarray([[-1.57, -0.30, 0.523, 1.953, 3.263]]), **values)
+    chance = jnp.exp(jnp.stack([law.log_prob(jnp.full((1, 5), float(k))) for k in range(6)]))[:, 0]
+    reached = jnp.flip(jnp.cumsum(jnp.flip(chance, 0), 0), 0)[1:]
+    np.testing.assert_allclose(jnp.diag(reached), 0.5, atol=1e-9)
+    assert Hierarchy.of(model("edss_novakovic"), records(DESIGNS["edss_novakovic"])).n_effects == 2
 
 
 def test_simulated_adas_cog_stays_within_its_bounds() -> None:
