@@ -89,6 +89,7 @@ DESIGNS = {
         answers={6.5: 26.0},
         within=0.05,
     ),
+    "huntington_motor": Design("motor", (0.0, 124.0), ("age", 40.0), covariates=("cag", "trial")),
     "edss_novakovic": Design(
         "pyramidal",
         (0.0, 5.0),

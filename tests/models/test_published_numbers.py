@@ -10,6 +10,8 @@ from jax import numpy as jnp
 from numpyro import handlers
 
 from dpm.cohort import Records
+from dpm.components.clock import LatentTime
+from dpm.components.progression import ProgressionModel
 from dpm.inference.hierarchy import Hierarchy
 from dpm.types import Sites
 
@@ -56,6 +58,24 @@ def test_who_loses_the_score_faster_stops_walking_earlier() -> None:
     fast = jnp.where(jnp.arange(MANY) < MANY // 2, 1.0, -1.0)
     when = drawn("dmd_nsaa", data, {"nsaa_loss_z": fast})["loss_of_ambulation"][:, 0, 0]
     assert float(jnp.median(when[: MANY // 2])) < float(jnp.median(when[MANY // 2 :])) - 1.0
+
+
+def test_a_cap_score_of_100_at_the_expected_diagnosis() -> None:
+    """With 42 repeats at 54.1 years of age; the clock runs twice as fast with twelve repeats more."""
+    huntington = model("huntington_motor")
+    assert isinstance(huntington, ProgressionModel) and isinstance(huntington.clock, LatentTime)
+    data = shown("huntington_motor", 2, 100.0 * 6.49 / 12.0)
+    rates = huntington.clock.pace.link(jnp.asarray([42.0, 54.0]))
+    at = huntington.clock.at(jnp.zeros((1, 2)), data, onset=jnp.zeros(2), pace=rates)
+    np.testing.assert_allclose(at, [[100.0, 200.0]], rtol=1e-12)
+    given = {"motor_level": -1.0, "motor_level_z": jnp.zeros(2), "motor_slope_z": jnp.zeros(2), "motor_slope": 2.0}
+    given |= {"motor_sd": 1e-9, "motor_entry_size": -0.3, "motor_entry_rate": 6.0, "motor_entry_half_life": 1.0}
+    carriers = replace(data, covariates={"cag": jnp.full(2, 42.0), "trial": jnp.asarray([0.0, 1.0])})
+    cohort, trial = np.asarray(drawn("huntington_motor", carriers, given)["motor_mean"]).T
+    # A latent value of -1 lies at the 19.83th of 125 steps of its normal quantiles: 19 whole points.
+    assert cohort[0] == trial[0] == pytest.approx(19.0)
+    assert (trial[1:] < cohort[1:]).all()
+    assert cohort[-1] - trial[-1] < cohort[1] - trial[1]
 
 
 def test_half_of_patients_reach_each_published_threshold_of_pyramidal_function() -> None:
