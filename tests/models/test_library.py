@@ -89,6 +89,13 @@ DESIGNS = {
         answers={6.5: 26.0},
         within=0.05,
     ),
+    "sma_motor_function": Design(
+        "standing",
+        (0.0, 100.0),
+        ("age", 5.0),
+        covariates=("type3",),
+        others={"proximal": (0.0, 100.0), "distal": (0.0, 100.0)},
+    ),
     "huntington_motor": Design("motor", (0.0, 124.0), ("age", 40.0), covariates=("cag", "trial")),
     "edss_novakovic": Design(
         "pyramidal",

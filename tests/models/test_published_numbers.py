@@ -88,6 +88,24 @@ def test_half_of_patients_reach_each_published_threshold_of_pyramidal_function()
     assert Hierarchy.of(model("edss_novakovic"), records(DESIGNS["edss_novakovic"])).n_effects == 2
 
 
+def test_domains_of_motor_function_are_correlated() -> None:
+    """Six effects of one patient, and at typical values a rise up to the peak and a fall after it in each domain."""
+    name = "sma_motor_function"
+    split = Hierarchy.of(model(name), records(DESIGNS[name]))
+    assert split.n_effects == 6
+    assert any(site.name == "subject_correlation_cholesky" for site in split.population)
+    data = shown(name, 2, 0.0).at(jnp.broadcast_to(jnp.arange(1.0, 21.0)[:, None], (20, 2)))
+    given = {
+        **{f"{domain}_peak_time": 6.0 for domain in module(name).PEAKS},
+        **{f"{domain}_{key}_z": jnp.zeros(2) for domain in module(name).PEAKS for key in ("peak", "loss")},
+    }
+    values = drawn(name, data, given)
+    for domain in module(name).PEAKS:
+        course = values[f"{domain}_mean"][:, 0]
+        assert int(course.argmax()) == 5
+        assert bool((jnp.diff(course[:6]) > 0).all()) and bool((jnp.diff(course[5:]) < 0).all())
+
+
 def test_simulated_adas_cog_stays_within_its_bounds() -> None:
     """With its residuals, at draws from the prior, as in the simulator of Rogers' model."""
     data = records(DESIGNS["adas_cog_rogers"], 50)
