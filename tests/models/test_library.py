@@ -96,6 +96,15 @@ DESIGNS = {
         covariates=("type3",),
         others={"proximal": (0.0, 100.0), "distal": (0.0, 100.0)},
     ),
+    "friedreich_ataxia": Design(
+        "mfars",
+        (5.0, 90.0),
+        ("onset", 6.0),
+        covariates=("onset_age",),
+        event="loss_of_ambulation",
+        others={"sara": (2.0, 38.0)},
+        answers={10.5: 46.5 - 3.3, 12.0: 46.5, 13.5: 46.5 + 3.3},
+    ),
     "huntington_motor": Design("motor", (0.0, 124.0), ("age", 40.0), covariates=("cag", "trial")),
     "edss_novakovic": Design(
         "pyramidal",

@@ -60,6 +60,12 @@ def test_who_loses_the_score_faster_stops_walking_earlier() -> None:
     assert float(jnp.median(when[: MANY // 2])) < float(jnp.median(when[MANY // 2 :])) - 1.0
 
 
+def test_from_onset_of_ataxia_to_loss_of_ambulation() -> None:
+    """Quartiles in early-onset disease, of a simulation that starts at onset."""
+    when = drawn("friedreich_ataxia", shown("friedreich_ataxia", MANY, 0.0), {})["loss_of_ambulation"][:, 0, 0]
+    np.testing.assert_allclose(np.quantile(when, [0.25, 0.5, 0.75]), [8.6, 11.5, 16.2], atol=0.5)
+
+
 def test_a_cap_score_of_100_at_the_expected_diagnosis() -> None:
     """With 42 repeats at 54.1 years of age; the clock runs twice as fast with twelve repeats more."""
     huntington = model("huntington_motor")
