@@ -80,6 +80,7 @@ from .components.link import CurrentValue as CurrentValue
 from .components.link import DiseaseTime as DiseaseTime
 from .components.link import RandomEffect as RandomEffect
 from .components.link import Slope as Slope
+from .components.logit_normal import LogitNormal as LogitNormal
 from .components.outcome import Gaussian as Gaussian
 from .components.outcome import Noise as Noise
 from .components.outcome import Outcome as Outcome
@@ -95,6 +96,8 @@ from .components.score import BoundedScore as BoundedScore
 from .components.score import IntegerScore as IntegerScore
 from .components.sigmoid import LogisticDecline as LogisticDecline
 from .components.sigmoid import LogisticRise as LogisticRise
+from .components.sigmoid import LogitLinear as LogitLinear
+from .components.sigmoid import PeakedScore as PeakedScore
 from .components.sigmoid import RiseAndFall as RiseAndFall
 from .components.sigmoid import SigmoidEmax as SigmoidEmax
 from .components.smooth import GaussianProcess as GaussianProcess

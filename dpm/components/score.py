@@ -22,12 +22,18 @@ EDGE = 1e-4
 """How near to a bound, as a share of the scale, a course may come."""
 
 
-def _share(course: PerVisit, lower: int, upper: int) -> PerVisit:
+def share_of(course: PerVisit, lower: int, upper: int) -> PerVisit:
+    """The share of the scale, held inside its bounds."""
     return jnp.clip((course - lower) / (upper - lower), EDGE, 1.0 - EDGE)
 
 
 ROUNDED = 1e-9
 """Of the range of a score: nearer to a bound than this no draw is."""
+
+
+def logit_of(share: PerVisit) -> PerVisit:
+    """Its log odds."""
+    return jnp.log(share) - jnp.log1p(-share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,17 +78,17 @@ class BoundedScore(Noise):
     def expected(self, course: PerVisit, *, precision: Array, cuts: Array | None = None) -> PerVisit:
         if cuts is None:
             return course
-        share = _share(course, self.lower, self.upper)
+        share = share_of(course, self.lower, self.upper)
         above, inside = _ends(share, cuts)
         return self.lower + (self.upper - self.lower) * (above + inside * share)
 
     def distribution(self, course: PerVisit, *, precision: Array, cuts: Array | None = None) -> dist.Distribution:
-        return ScoreBeta(_share(course, self.lower, self.upper), precision, cuts, self.lower, self.upper)
+        return ScoreBeta(share_of(course, self.lower, self.upper), precision, cuts, self.lower, self.upper)
 
 
 def _ends(share: PerVisit, cuts: Array) -> tuple[PerVisit, PerVisit]:
     """Probabilities of the upper bound, and of lying between the bounds."""
-    logit = jnp.log(share) - jnp.log1p(-share)
+    logit = logit_of(share)
     above = jax.nn.sigmoid(logit - cuts[1])
     return above, jax.nn.sigmoid(logit - cuts[0]) - above
 
@@ -122,7 +128,7 @@ class ScoreBeta(dist.Distribution):
             return density
         inside = _ends(self.share, self.cuts)[1]
         low, high = x <= 0.0, x >= 1.0
-        logit = jnp.log(self.share) - jnp.log1p(-self.share)
+        logit = logit_of(self.share)
         at_end = jnp.where(high, jax.nn.log_sigmoid(logit - self.cuts[1]), jax.nn.log_sigmoid(self.cuts[0] - logit))
         return jnp.where(low | high, at_end, density + jnp.log(jnp.maximum(inside, 1e-300)))
 
@@ -153,7 +159,7 @@ class IntegerScore(Noise):
         return (values >= 0) & (values <= self.maximum) & (values == np.round(values))
 
     def distribution(self, course: PerVisit, *, precision: Array) -> dist.Distribution:
-        return ScoreBetaBinomial(_share(course, 0, self.maximum), precision, self.maximum)
+        return ScoreBetaBinomial(share_of(course, 0, self.maximum), precision, self.maximum)
 
 
 class ScoreBetaBinomial(dist.Distribution):

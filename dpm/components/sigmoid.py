@@ -67,6 +67,35 @@ class LogisticRise(Trajectory):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogitLinear(Trajectory):
+    r"""A score between two bounds whose logit is a straight line.
+
+    $$\mu(t) = f + (c - f)\,\sigma(\ell + s\,t)$$
+
+    `LogisticRise` in other terms: what is known is where a patient stands at time zero, not when half is reached.
+
+    Attributes:
+        floor: $f$ [outcome unit].
+        ceiling: $c$ [outcome unit].
+        level: logit of the share of the scale at time zero, $\ell$.
+        slope: its change per year, $s$ [1/years]; negative for a loss.
+    """
+
+    floor: Parameter | Scalar
+    ceiling: Parameter | Scalar
+    level: Parameter
+    slope: Parameter
+
+    equation = (
+        r"\mu(t) = \mathrm{floor} + (\mathrm{ceiling} - \mathrm{floor})"
+        r" \,/\, \{1 + \exp(-\mathrm{level} - \mathrm{slope}\;t)\}"
+    )
+
+    def curve(self, time: PerVisit, *, floor: Any, ceiling: Any, level: Any, slope: Any) -> PerVisit:
+        return floor + (ceiling - floor) * jax.nn.sigmoid(level + slope * time)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SigmoidEmax(Trajectory):
     r"""Change that begins at time zero, on a clock of age or of time since onset, and comes to an end.
 
@@ -132,3 +161,55 @@ class RiseAndFall(Trajectory):
     ) -> PerVisit:
         up, down = jax.nn.sigmoid(rise_rate * (time - rise)), jax.nn.sigmoid(-fall_rate * (time - fall))
         return floor + height * up * down
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeakedScore(Trajectory):
+    r"""A score between two bounds that a child gains, up to a peak, and then loses.
+
+    $$\mu(t) = f + (c - f)\,\sigma\{p + w\,k(u)\},\qquad u = (t - \tau)/w,$$
+    $$k(u) = g u - (g + d)\,\{\log(1 + \tfrac{g}{d}\,e^{u}) - \log(1 + \tfrac{g}{d})\}$$
+
+    The logit rises by $g$ a year long before the peak and falls by $d$ a year long after it; $k(0) = k'(0) = 0$, so
+    that the peak has the logit $p$ and comes at $\tau$. Two straight lines as $w \to 0$.
+
+    Attributes:
+        floor: $f$ [outcome unit].
+        ceiling: $c$ [outcome unit].
+        peak: logit of the share of the scale at the peak, $p$.
+        peak_time: when it is reached, $\tau$ [years].
+        gain: of the logit, long before the peak, $g > 0$ [1/years].
+        loss: of the logit, long after it, $d > 0$ [1/years].
+        width: how sharp the turn is, $w > 0$ [years].
+    """
+
+    floor: Parameter | Scalar
+    ceiling: Parameter | Scalar
+    peak: Parameter
+    peak_time: Parameter
+    gain: Parameter
+    loss: Parameter
+    width: Scalar = 1.0
+
+    equation = (
+        r"\mu(t) = \mathrm{floor} + (\mathrm{ceiling} - \mathrm{floor})\,\sigma[\mathrm{peak} + \mathrm{gain}\,s"
+        r" - (\mathrm{gain} + \mathrm{loss})\,\mathrm{width}\,\{\log(1 + q\,e^{s / \mathrm{width}}) - \log(1 + q)\}],"
+        r"\quad s = t - \mathrm{peak\_time},\quad q = \mathrm{gain} / \mathrm{loss}"
+    )
+
+    def curve(
+        self,
+        time: PerVisit,
+        *,
+        floor: Any,
+        ceiling: Any,
+        peak: Any,
+        peak_time: Any,
+        gain: Any,
+        loss: Any,
+        width: Any,
+    ) -> PerVisit:
+        since, log_ratio = time - peak_time, jnp.log(gain) - jnp.log(loss)
+        turned = jax.nn.softplus(since / width + log_ratio) - jax.nn.softplus(log_ratio)
+        logit = peak + gain * since - (gain + loss) * width * turned
+        return floor + (ceiling - floor) * jax.nn.sigmoid(logit)

@@ -16,6 +16,7 @@ from dpm.components.categorical import Binary, Ordinal, thresholds
 from dpm.components.continuous import BoxCox, Combined, LogNormal, StudentT
 from dpm.components.count import NegativeBinomial, Poisson
 from dpm.components.log_gamma import log_gamma
+from dpm.components.logit_normal import LogitNormal
 from dpm.components.outcome import Gaussian, Noise, refuse_impossible
 from dpm.components.score import BoundedInteger, BoundedScore, IntegerScore
 from dpm.errors import ModelError
@@ -56,6 +57,11 @@ def _ends(y: np.ndarray) -> np.ndarray:
     return np.where(y <= 0, np.log(low), np.where(y >= 40, np.log(high), inner + np.log(1 - low - high)))
 
 
+def _logit_normal(y: np.ndarray) -> np.ndarray:
+    share = y / 18.0
+    return stats.norm(special.logit(5 / 18), 0.8).logpdf(special.logit(share)) - np.log(18.0 * share * (1 - share))
+
+
 GRID = np.linspace(-30.0, 40.0, 20001)
 ABOVE = np.geomspace(1e-4, 400.0, 40001)
 CASES = {
@@ -93,6 +99,14 @@ CASES = {
         8.0,
         np.linspace(0.0, 40.0, 20001),
         _ends,
+    ),
+    "logit-normal": Case(
+        LogitNormal(lower=0, upper=18, sd=1.0),
+        {"sd": 0.8},
+        5.0,
+        np.linspace(1e-6, 18 - 1e-6, 20001),
+        _logit_normal,
+        tail=0.9,
     ),
     "beta-binomial": Case(
         IntegerScore(maximum=48, precision=1.0),
@@ -259,6 +273,7 @@ POINTS = IntegerScore(maximum=48, precision=1.0)
         ),
         (IntegerScore(maximum=48, precision=1.0), "integer", [3.5], "got 3.5"),
         (BoundedScore(lower=0, upper=70, precision=1.0), "bounded", [70.0], "BoundedScore can give, got 70"),
+        (LogitNormal(lower=0, upper=18, sd=1.0), "bounded", [0.0], "LogitNormal can give, got 0"),
         (LogNormal(sd=1.0), "continuous", [0.0], "LogNormal can give, got 0"),
         (Ordinal(thresholds=thresholds(3)), "ordinal", [0.0, 1.0, 3.0], "each of the categories 0 to 3, got none at 2"),
         (Poisson(), "count", [-1.0], "Poisson can give, got -1"),

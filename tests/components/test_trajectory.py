@@ -15,7 +15,7 @@ from dpm.components.dynamics import Dynamics
 from dpm.components.growth import ExponentialApproach, ExponentialGrowth, Gompertz, Power, Richards
 from dpm.components.parameter import Parameter
 from dpm.components.piecewise import ChangePoint, DevelopmentAndDecline, PiecewiseLinear
-from dpm.components.sigmoid import LogisticDecline, LogisticRise, RiseAndFall, SigmoidEmax
+from dpm.components.sigmoid import LogisticDecline, LogisticRise, LogitLinear, PeakedScore, RiseAndFall, SigmoidEmax
 from dpm.components.smooth import GaussianProcess, MonotoneSpline, PenalisedSpline, Smooth, cubic, cubic_integral
 from dpm.components.trajectory import Constant, Linear, LogisticGrowth, Trajectory
 from dpm.errors import ModelError
@@ -59,6 +59,22 @@ CASES: dict[str, tuple[Trajectory, dict[str, float]]] = {
     "rise": (
         LogisticRise(floor=0.0, ceiling=1.0, midpoint=P, rate=P),
         {"floor": 0.0, "ceiling": 1.0, "midpoint": 3.0, "rate": 1.2},
+    ),
+    "logit line": (
+        LogitLinear(floor=0.0, ceiling=70.0, level=P, slope=P),
+        {"floor": 0.0, "ceiling": 70.0, "level": -0.77, "slope": 0.25},
+    ),
+    "peak": (
+        PeakedScore(floor=0.0, ceiling=34.0, peak=P, peak_time=P, gain=P, loss=P),
+        {
+            "floor": 0.0,
+            "ceiling": 34.0,
+            "peak": 1.2,
+            "peak_time": 6.5,
+            "gain": 0.5,
+            "loss": 0.3,
+            "width": 1.0,
+        },
     ),
     "emax": (
         SigmoidEmax(baseline=P, maximum=P, half_time=P, steepness=P),
@@ -219,11 +235,28 @@ def test_limits() -> None:
     assert at("richards", [-100.0, 100.0]).tolist() == pytest.approx([0.0, 70.0], abs=1e-4)
     assert at("decline", [-100.0, 3.0, 100.0]).tolist() == pytest.approx([48.0, 24.0, 0.0])
     assert at("rise", [-100.0, 3.0, 100.0]).tolist() == pytest.approx([0.0, 0.5, 1.0])
+    assert at("logit line", [-200.0, 3.08, 200.0]).tolist() == pytest.approx([0.0, 35.0, 70.0])
+    assert at("logit line", [0.0])[0] == pytest.approx(70.0 / (1.0 + np.exp(0.77)), rel=1e-12)
+    assert at("peak", [-200.0, 6.5, 200.0]).tolist() == pytest.approx([0.0, 34.0 / (1.0 + np.exp(-1.2)), 0.0])
     assert at("emax", [-5.0, 0.0, 8.38, 1e5]).tolist() == pytest.approx([99.7, 99.7, 79.7, 59.7])
     assert at("rise and fall", [-100.0, 2.0, 100.0]).tolist() == pytest.approx([0.0, 15.0, 0.0], abs=0.1)
     assert at("richards", [1.0, 3.0], shape=1.0).tolist() == pytest.approx(
         (70.0 / (1.0 + (70.0 / 22.2 - 1.0) * np.exp(-0.153 * np.array([1.0, 3.0])))).tolist()
     )
+
+
+def test_a_peak_is_where_it_is_said_to_be() -> None:
+    """Nothing lies above it; the logit rises by the gain before it, falls by the loss after it; two lines if sharp."""
+    time = np.linspace(0.0, 20.0, 2001)
+    for width in (1.0, 0.1):
+        course = at("peak", time, width=width)
+        assert time[course.argmax()] == pytest.approx(6.5)
+        far = at("peak", [-21.0, -20.0, 20.0, 21.0], width=width)
+        logit = np.log(far / (34.0 - far))
+        assert [logit[1] - logit[0], logit[3] - logit[2]] == pytest.approx([0.5, -0.3], abs=1e-5)
+    sharp = at("peak", time, width=1e-4)
+    lines = 1.2 + np.minimum(0.5 * (time - 6.5), -0.3 * (time - 6.5))
+    np.testing.assert_allclose(sharp, 34.0 / (1.0 + np.exp(-lines)), atol=1e-3)
 
 
 def test_straight_pieces() -> None:

@@ -26,7 +26,8 @@ DRAWS = 100
 class Design:
     """What a model is shown: an outcome's measurements, and what else it reads.
 
-    `answers` are times [years on the model's clock] and the typical course there, as published.
+    `answers` are times [years on the model's clock] and the typical course there, as published, with sites of `given`
+    at other values than typical and covariates of `where` at other values than zero.
     """
 
     outcome: str
@@ -35,6 +36,10 @@ class Design:
     covariates: tuple[str, ...] = ()
     event: str | None = None
     part: bool = False
+    others: dict[str, tuple[float, float]] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    given: dict[str, Any] = field(default_factory=dict)
+    where: dict[str, float] = field(default_factory=dict)
     answers: dict[float, float] = field(default_factory=dict)
     within: float = 0.0006
 
@@ -45,6 +50,21 @@ DESIGNS = {
         (10.0, 60.0),
         covariates=("male",),
         answers={0.0: 22.200, 1.0: 25.868, 2.0: 30.136, 3.0: 35.090, 5.0: 47.241},
+    ),
+    "adas_cog_rogers": Design(
+        "adas_cog",
+        (10.0, 60.0),
+        covariates=("mmse", "age", "female", "apoe4", "trial", "symptomatic"),
+        event="dropout",
+        groups=("study",),
+    ),
+    "cdr_sob_delor": Design(
+        "cdr_sob",
+        (1.0, 12.0),
+        covariates=("log_cdr", "log_adas", "log_mmse", "cdr", "faq", "hippocampus"),
+        given={"clock_onset": 0.0, "cdr_sob_sd": 1e-9, "cdr_sob_entry_size": -30.0, "subtype": jnp.zeros(6, int)},
+        answers={0.0: 0.20, 4.0: 1.00, 8.0: 5.53, 10.0: 10.59},
+        within=0.006,
     ),
     "dmd_walk_hamuro": Design(
         "walk",
@@ -59,6 +79,46 @@ DESIGNS = {
         ("age", 7.0),
         answers={6.0: 419.9, 8.0: 411.4, 10.0: 357.2, 12.0: 175.2, 14.0: 35.5},
         within=0.06,
+    ),
+    "dmd_nsaa": Design(
+        "nsaa",
+        (0.0, 34.0),
+        ("age", 5.0),
+        event="loss_of_ambulation",
+        given={"nsaa_cuts": [-30.0, 30.0]},
+        answers={6.5: 26.0},
+        within=0.05,
+    ),
+    "sma_motor_function": Design(
+        "standing",
+        (0.0, 100.0),
+        ("age", 5.0),
+        covariates=("type3",),
+        others={"proximal": (0.0, 100.0), "distal": (0.0, 100.0)},
+    ),
+    "friedreich_ataxia": Design(
+        "mfars",
+        (5.0, 90.0),
+        ("onset", 6.0),
+        covariates=("onset_age",),
+        event="loss_of_ambulation",
+        others={"sara": (2.0, 38.0)},
+        answers={10.5: 46.5 - 3.3, 12.0: 46.5, 13.5: 46.5 + 3.3},
+    ),
+    "huntington_motor": Design("motor", (0.0, 124.0), ("age", 40.0), covariates=("cag", "trial")),
+    "edss_novakovic": Design(
+        "pyramidal",
+        (0.0, 5.0),
+        others={
+            "cerebellar": (0.0, 5.0),
+            "brainstem": (0.0, 4.0),
+            "sensory": (0.0, 6.0),
+            "bowel_bladder": (0.0, 5.0),
+            "visual": (0.0, 6.0),
+            "mental": (0.0, 4.0),
+            "ambulation": (0.0, 9.0),
+        },
+        answers={0.0: 1.8766, 1.0: 1.9714, 2.0: 2.0313, 5.0: 2.1722},
     ),
     "parkinson_updrs_lee": Design(
         "updrs_change", (-5.0, 10.0), covariates=("treated",), answers={6.5 * 28.0 / 365.25: 3.625}
@@ -91,23 +151,28 @@ def records(design: Design, n: int = 6) -> Records:
     """Six subjects of five visits, whole measurements where a model wants them, half of the subjects with an event."""
     rng = np.random.default_rng(3)
     time = jnp.broadcast_to(jnp.linspace(0.0, 4.0, 5)[:, None], (5, n))
-    low, high = design.values
-    values = jnp.asarray(np.round(rng.uniform(low, high, (5, n))) if high > 1.0 else rng.uniform(low, high, (5, n)))
+    measured = {design.outcome: design.values, **design.others}
+    values = {name: jnp.asarray(uniform(rng, *ends, n)) for name, ends in measured.items()}
     end = jnp.full((1, n), 4.5)
     kind = jnp.asarray(np.arange(n) % 2)[None]
     follow = EventRecords(0.0 * end, end, end, kind, jnp.ones((1, n), bool), ("event",))
     return Records(
         time,
-        {design.outcome: values},
-        {design.outcome: jnp.ones((5, n), bool)},
+        values,
+        {name: jnp.ones((5, n), bool) for name in values},
         {name: jnp.asarray(rng.integers(0, 2, n).astype(float)) for name in design.covariates},
-        {},
+        {name: jnp.eye(3)[:, np.arange(n) % 3] for name in design.groups},
         events={design.event: follow} if design.event else {},
         levels={"part": jnp.stack([jnp.ones((5, n)).at[::2].set(0.0), jnp.zeros((5, n)).at[::2].set(1.0)])}
         if design.part
         else {},
         origins={design.origin[0]: jnp.full(n, design.origin[1])} if design.origin else {},
     )
+
+
+def uniform(rng: np.random.Generator, low: float, high: float, n: int) -> np.ndarray:
+    values = rng.uniform(low, high, (5, n))
+    return np.round(values) if high > 1.0 else values
 
 
 @cache
@@ -121,14 +186,20 @@ def test_every_file_is_in_the_library(root: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name, design in DESIGNS.items() if design.answers])
 def test_the_known_answer(name: str) -> None:
-    """The model itself, run at the typical values with every subject's deviation at zero, covariates at zero."""
-    design = DESIGNS[name]
+    found = typical_course(name, DESIGNS[name])
+    np.testing.assert_allclose(found, list(DESIGNS[name].answers.values()), atol=DESIGNS[name].within)
+
+
+def typical_course(name: str, design: Design, **more: Any) -> np.ndarray:
+    """Of the model itself, run at the typical values with every subject's deviation at zero, covariates at zero."""
     data = records(design)
     start = design.origin[1] if design.origin else 0.0
     times = jnp.asarray(list(design.answers)) - start
     data = data.at(jnp.broadcast_to(times[:, None], (len(design.answers), data.n_subjects)))
-    plain = Records(**{**data.__dict__, "covariates": {key: 0.0 * value for key, value in data.covariates.items()}})
-    given = {key: jnp.asarray(value) for key, value in module(name).TYPICAL.items()}
+    there = {key: 0.0 * value + design.where.get(key, 0.0) for key, value in data.covariates.items()}
+    plain = Records(**{**data.__dict__, "covariates": there})
+    values = {**module(name).TYPICAL, **design.given, **more}
+    given = {key: jnp.asarray(value) for key, value in values.items()}
     if "subject_correlation" in given:
         given["subject_correlation_cholesky"] = jnp.linalg.cholesky(given.pop("subject_correlation"))
     trace = handlers.trace(
@@ -136,14 +207,25 @@ def test_the_known_answer(name: str) -> None:
             handlers.substitute(handlers.substitute(model(name), data=given), substitute_fn=_no_deviation), KEY
         )
     )
-    found = np.asarray(trace.get_trace(plain)[f"{design.outcome}_mean"]["value"])[:, 0]
-    np.testing.assert_allclose(found, list(design.answers.values()), atol=design.within)
+    return np.asarray(trace.get_trace(plain)[f"{design.outcome}_mean"]["value"])[:, 0]
 
 
 def _no_deviation(message: dict[str, Any]) -> Array | None:
-    if message["type"] == "sample" and str(message["name"]).endswith("_z"):
+    if message["type"] == "sample" and str(message["name"]).endswith(("_z", "_study")):
         return jnp.zeros(message["fn"].shape())
     return None
+
+
+def test_slow_and_fast_alzheimers_disease() -> None:
+    """The slow class of Delor's model as published; what study entry gains; onset later than entry changes nothing."""
+    design = DESIGNS["cdr_sob_delor"]
+    slow = typical_course("cdr_sob_delor", design, subtype=jnp.ones(6, int))
+    np.testing.assert_allclose(slow, [0.20, 0.56, 1.50, 2.38], atol=0.006)
+    entered = typical_course("cdr_sob_delor", design, cdr_sob_entry_size=np.log(0.434))
+    gained = 0.434 * -np.expm1(-np.array([0.0, 4.0, 8.0, 10.0]))
+    np.testing.assert_allclose(entered, typical_course("cdr_sob_delor", design) - gained, atol=1e-9)
+    before = typical_course("cdr_sob_delor", design, clock_onset=20.0)
+    np.testing.assert_allclose(before, 18.0 / (1.0 + np.exp(4.48)), rtol=1e-9)
 
 
 def test_other_published_numbers() -> None:
@@ -167,6 +249,7 @@ def test_a_card_explains_every_site(name: str) -> None:
     card, data = module(name).CARD, records(DESIGNS[name])
     rows = describe_model(model(name))["priors"]
     sites = {site.name.removesuffix("_cholesky") for site in Hierarchy.of(model(name), data).population}
+    sites -= {site.removesuffix("_sd") for site in sites if site.endswith(tuple(f"_{g}_sd" for g in data.groups))}
     assert {row["site"] for row in rows if not row["prior"].startswith("fixed")} == sites
     for row in rows:
         if not row["prior"].startswith("fixed"):
