@@ -21,6 +21,8 @@ above 20), `age` (decades above 75), `female` (0/1), `apoe4` (number of alleles)
 import numpy as np
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.correlation import LKJ
 from dpm.components.event import Event
@@ -31,6 +33,8 @@ from dpm.components.progression import ProgressionModel
 from dpm.components.score import BoundedScore
 from dpm.components.sigmoid import LogitLinear
 from dpm.components.treatment import Onset, Shift, TrialEntry
+from dpm.types import Key
+from dpm.virtual.design import Design
 
 CARD = ModelCard(
     title="ADAS-Cog in Alzheimer's disease, with placebo, symptomatic treatment and dropout",
@@ -98,6 +102,27 @@ CARD = ModelCard(
     ),
 )
 
+DESIGN = Design(
+    n=1000,
+    times=(0.0, 0.25, 0.5, 1.0, 1.5, 2.0),
+    outcomes={
+        "adas_cog": OutcomeRole(
+            column="adas_cog", label="ADAS-Cog", unit="points", kind="bounded", lower=0, upper=70, higher_is="worse"
+        )
+    },
+    covariates={
+        "mmse": dist.Normal(0.0, 3.0),
+        "age": dist.Normal(0.0, 0.8),
+        "female": dist.Bernoulli(0.55),
+        "apoe4": dist.Binomial(2, 0.35),
+        "trial": dist.Bernoulli(0.8),
+        "symptomatic": dist.Bernoulli(0.5),
+    },
+    groups={"study": tuple(f"study {k}" for k in range(1, 10))},
+    events={"dropout": ("dropout",)},
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
 
 def build() -> ProgressionModel:
     """The model, ready to fit."""
@@ -139,3 +164,8 @@ def build() -> ProgressionModel:
         correlation=LKJ(2.0),
         card=CARD,
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from the medians of its priors, of `n` subjects where given."""
+    return DESIGN.simulate(build(), None, key=key, n=n)

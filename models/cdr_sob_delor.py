@@ -27,6 +27,8 @@ import numpy as np
 from jax import numpy as jnp
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.clock import LatentTime, onset, pace
 from dpm.components.growth import LARGEST_EXPONENT
@@ -38,7 +40,8 @@ from dpm.components.scalar import Scalar
 from dpm.components.subtype import Subtypes
 from dpm.components.trajectory import Trajectory
 from dpm.components.treatment import TrialEntry
-from dpm.types import PerVisit
+from dpm.types import Key, PerVisit
+from dpm.virtual.design import Design
 
 NONE = -20.0
 """The logarithm of no acceleration: two billionths a year."""
@@ -163,6 +166,26 @@ def gain(log_size: Any) -> Any:
     return -jnp.exp(log_size)
 
 
+DESIGN = Design(
+    n=560,
+    times=(0.0, 0.5, 1.0, 2.0, 3.0, 4.0),
+    outcomes={
+        "cdr_sob": OutcomeRole(
+            column="cdr_sob", label="CDR-SOB", unit="points", kind="bounded", lower=0, upper=18, higher_is="worse"
+        )
+    },
+    covariates={
+        "log_cdr": dist.Normal(0.0, 0.6),
+        "log_adas": dist.Normal(0.0, 0.4),
+        "log_mmse": dist.Normal(0.0, 0.08),
+        "cdr": dist.Uniform(-0.5, 3.0),
+        "faq": dist.Uniform(-1.0, 12.0),
+        "hippocampus": dist.Normal(-0.1, 0.15),
+    },
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
+
 def build() -> ProgressionModel:
     """The model, ready to fit."""
     began = onset(
@@ -199,3 +222,8 @@ def build() -> ProgressionModel:
         correlation=None,
         card=CARD,
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from its typical values, of `n` subjects where given."""
+    return DESIGN.simulate(build(), TYPICAL, key=key, n=n)

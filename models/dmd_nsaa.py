@@ -21,6 +21,8 @@ from jax import numpy as jnp
 from numpyro import distributions as dist
 from numpyro.distributions import transforms
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.clock import Since
 from dpm.components.correlation import LKJ
@@ -32,6 +34,8 @@ from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
 from dpm.components.score import BoundedScore
 from dpm.components.sigmoid import PeakedScore
+from dpm.types import Key
+from dpm.virtual.design import Design
 
 TYPICAL = {
     "nsaa_peak": 1.18,
@@ -96,6 +100,20 @@ CARD = ModelCard(
     ),
 )
 
+DESIGN = Design(
+    n=400,
+    times=tuple(0.5 * half for half in range(9)),
+    outcomes={
+        "nsaa": OutcomeRole(
+            column="nsaa", label="NSAA", unit="points", kind="bounded", lower=0, upper=34, higher_is="better"
+        )
+    },
+    clocks={"age": dist.Uniform(4.0, 10.0)},
+    events={"loss_of_ambulation": ("loss_of_ambulation",)},
+    follow_up=8.0,
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
 
 def build() -> ProgressionModel:
     """The model, ready to fit."""
@@ -126,3 +144,8 @@ def build() -> ProgressionModel:
         correlation=LKJ(2.0),
         card=CARD,
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from its typical values, of `n` subjects where given."""
+    return DESIGN.simulate(build(), TYPICAL, key=key, n=n)

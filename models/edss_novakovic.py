@@ -22,6 +22,8 @@ from jax import numpy as jnp
 from numpyro import distributions as dist
 from numpyro.distributions import transforms
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.categorical import Ordinal, thresholds
 from dpm.components.correlation import LKJ
@@ -29,6 +31,8 @@ from dpm.components.growth import Power
 from dpm.components.outcome import Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
+from dpm.types import Key
+from dpm.virtual.design import Design
 
 ITEMS = {
     "pyramidal": (5, 3.16),
@@ -103,6 +107,24 @@ def near(values: np.ndarray) -> dist.Distribution:
     return dist.TransformedDistribution(dist.Normal(start, scale).to_event(1), transforms.OrderedTransform())
 
 
+DESIGN = Design(
+    n=1300,
+    times=(0.0, 0.25, 0.5, 1.0, 1.5, 2.0),
+    outcomes={
+        item: OutcomeRole(
+            column=item,
+            label=item.replace("_", " "),
+            unit="category",
+            kind="ordinal",
+            levels=tuple(str(level) for level in range(count + 1)),
+            higher_is="worse",
+        )
+        for item, (count, _) in ITEMS.items()
+    },
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
+
 def build() -> ProgressionModel:
     """The model, ready to fit."""
     disability = Power(
@@ -123,3 +145,8 @@ def build() -> ProgressionModel:
         correlation=LKJ(2.0),
         card=CARD,
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from its typical values, of `n` subjects where given."""
+    return DESIGN.simulate(build(), TYPICAL, key=key, n=n)

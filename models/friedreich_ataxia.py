@@ -20,6 +20,8 @@ import numpy as np
 from jax import numpy as jnp
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.clock import LatentTime, pace
 from dpm.components.correlation import LKJ
@@ -31,6 +33,8 @@ from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
 from dpm.components.score import BoundedScore
 from dpm.components.sigmoid import LogisticRise
+from dpm.types import Key
+from dpm.virtual.design import Design
 
 MAXIMUM = {"mfars": 93, "sara": 40}
 """Of each scale [points]."""
@@ -104,6 +108,23 @@ def scale(name: str) -> Outcome:
     return Outcome(course, BoundedScore(lower=0, upper=MAXIMUM[name], precision=dist.LogNormal(np.log(120.0), 0.7)))
 
 
+DESIGN = Design(
+    n=502,
+    times=(0.0, 1.0, 2.0, 3.0, 4.0, 5.0),
+    outcomes={
+        name: OutcomeRole(
+            column=name, label=words, unit="points", kind="bounded", lower=0, upper=most, higher_is="worse"
+        )
+        for name, words, most in (("mfars", "mFARS", 93), ("sara", "SARA", 40))
+    },
+    covariates={"onset_age": dist.Normal(0.0, 0.8)},
+    clocks={"onset": dist.Uniform(1.0, 20.0)},
+    events={"loss_of_ambulation": ("loss_of_ambulation",)},
+    follow_up=10.0,
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
+
 def build() -> ProgressionModel:
     """The model, ready to fit."""
     loss_of_ambulation = Event(
@@ -121,3 +142,8 @@ def build() -> ProgressionModel:
         correlation=LKJ(2.0),
         card=CARD,
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from its typical values, of `n` subjects where given."""
+    return DESIGN.simulate(build(), TYPICAL, key=key, n=n)

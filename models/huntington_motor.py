@@ -22,6 +22,8 @@ import numpy as np
 from jax import numpy as jnp
 from numpyro import distributions as dist
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.clock import LatentTime
 from dpm.components.correlation import LKJ
@@ -31,7 +33,8 @@ from dpm.components.progression import ProgressionModel
 from dpm.components.score import BoundedInteger
 from dpm.components.trajectory import Trajectory
 from dpm.components.treatment import TrialEntry
-from dpm.types import Array, PerVisit
+from dpm.types import Array, Key, PerVisit
+from dpm.virtual.design import Design
 
 REPEATS, YEARS = 30.0, 6.49
 """Published constants of the CAP score, 100 at the expected diagnosis."""
@@ -97,6 +100,26 @@ class FromDiagnosis(Trajectory):
         return level + slope * (time / 100.0 - 1.0)
 
 
+DESIGN = Design(
+    n=1000,
+    times=(0.0, 0.5, 1.0, 2.0, 3.0),
+    outcomes={
+        "motor": OutcomeRole(
+            column="motor",
+            label="total motor score",
+            unit="points",
+            kind="integer",
+            lower=0,
+            upper=124,
+            higher_is="worse",
+        )
+    },
+    covariates={"cag": dist.DiscreteUniform(40, 48), "trial": dist.Bernoulli(0.3)},
+    clocks={"age": dist.Uniform(30.0, 60.0)},
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
+
 def build() -> ProgressionModel:
     """The model, ready to fit."""
     course = FromDiagnosis(
@@ -116,3 +139,8 @@ def build() -> ProgressionModel:
         correlation=LKJ(2.0),
         card=CARD,
     )
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from the medians of its priors, of `n` subjects where given."""
+    return DESIGN.simulate(build(), None, key=key, n=n)

@@ -116,5 +116,5 @@ def build() -> ProgressionModel:
 
 
 def simulate(key: Key, n: int | None = None) -> Cohort:
-    """A cohort of the design from the centre of its priors, of `n` subjects where given."""
+    """A cohort of the design from the medians of its priors, of `n` subjects where given."""
     return DESIGN.simulate(build(), None, key=key, n=n)

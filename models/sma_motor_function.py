@@ -19,6 +19,8 @@ from jax import numpy as jnp
 from numpyro import distributions as dist
 from numpyro.distributions import transforms
 
+from dpm.cohort.cohort import Cohort
+from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
 from dpm.components.clock import Since
 from dpm.components.correlation import LKJ
@@ -27,6 +29,8 @@ from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
 from dpm.components.score import BoundedScore
 from dpm.components.sigmoid import PeakedScore
+from dpm.types import Key
+from dpm.virtual.design import Design
 
 PEAKS = {"standing": -2.0, "proximal": 0.5, "distal": 1.5}
 """Where the prior of each domain's peak in type 2 is centred [logit of the scale]: who never stood scores low."""
@@ -105,7 +109,27 @@ def domain_of(peak: float) -> Outcome:
     return Outcome(course, noise)
 
 
+DESIGN = Design(
+    n=277,
+    times=(0.0, 0.5, 1.0, 1.5, 2.0),
+    outcomes={
+        domain: OutcomeRole(
+            column=domain, label=f"{domain} function", unit="%", kind="bounded", lower=0, upper=100, higher_is="better"
+        )
+        for domain in PEAKS
+    },
+    covariates={"type3": dist.Bernoulli(0.5)},
+    clocks={"age": dist.Uniform(2.0, 30.0)},
+)
+"""Size as in the source where it says; who comes when is an assumption."""
+
+
 def build() -> ProgressionModel:
     """The model, ready to fit."""
     outcomes = {domain: domain_of(peak) for domain, peak in PEAKS.items()}
     return ProgressionModel(clock=Since("age"), outcomes=outcomes, correlation=LKJ(2.0), card=CARD)
+
+
+def simulate(key: Key, n: int | None = None) -> Cohort:
+    """A cohort of the design from the medians of its priors, of `n` subjects where given."""
+    return DESIGN.simulate(build(), None, key=key, n=n)

@@ -123,7 +123,7 @@ def _entry(name: str, module: ModuleType, folder: Path, *, key: Key) -> Entry:
         endpoint=card.endpoint,
         source=card.source,
         status=card.status,
-        values="at its published or documented typical values" if values else "at the centre of its priors",
+        values="at its published or documented typical values" if values else "at the medians of its priors",
         equations=tuple((each["text"], mathml(each["latex"])) for each in described["equations"]),
         priors=tuple(described["priors"]),
         figures=tuple(figures),
@@ -132,7 +132,7 @@ def _entry(name: str, module: ModuleType, folder: Path, *, key: Key) -> Entry:
 
 
 def _course_caption(values: object) -> str:
-    at = "typical values of the model" if values else "centre of the priors, for want of published values"
+    at = "typical values of the model" if values else "medians of the priors, for want of published values"
     return (
         f"At the {at}: the course of a subject without deviations (line), where the courses of 90 % of subjects lie "
         f"(band, {SUBJECTS} subjects) and the measurements of {SHOWN} simulated subjects."
@@ -147,7 +147,7 @@ def typical_panels(
     Args:
         model: in a design.
         design: of it.
-        values: by site; None: the centre of the priors.
+        values: by site; None: the medians of the priors.
         cohort: simulated from the same.
         key: of the subjects whose courses make the band.
     """
@@ -158,7 +158,7 @@ def typical_panels(
     origin = _origins(model, records)
     records = records.at(_visits(grid, origin, design))
     hierarchy = Hierarchy.of(model, records)
-    vector = population_vector(hierarchy, values)
+    vector = population_vector(hierarchy, values, records)
     drawn = jax.jit(lambda k: predict_population(hierarchy, vector, records, key=k))(how)
     panels: list[Panel] = []
     still = jnp.zeros((hierarchy.n_effects, SUBJECTS))

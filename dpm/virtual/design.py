@@ -19,6 +19,7 @@ from dpm.components.progression import CORRELATION_SITE, ProgressionModel
 from dpm.errors import VirtualError
 from dpm.inference.hierarchy import Hierarchy
 from dpm.posterior.predict import Predicted, predict_population
+from dpm.posterior.prior import PRIOR_DRAWS, prior_vectors
 from dpm.types import Array, Float, Key
 from dpm.virtual.simulated_table import in_its_unit
 
@@ -127,7 +128,7 @@ class Design:
         Args:
             model: whose outcomes, covariates, clocks and events the design names.
             values: by site, $\varphi$ on its natural scale; a correlation matrix at `subject_correlation`. None: the
-                centre of the priors.
+                medians of the priors.
             key: the same key gives the same cohort.
             n: subjects, where other than the design's.
 
@@ -138,7 +139,7 @@ class Design:
         who, what = jax.random.split(key)
         records = self.planned(key=who, n=n, times=self._grid(model))
         hierarchy = Hierarchy.of(model, records)
-        drawn = predict_population(hierarchy, population_vector(hierarchy, values), records, key=what)
+        drawn = predict_population(hierarchy, population_vector(hierarchy, values, records), records, key=what)
         frame = self._table(records, drawn)
         kept = np.ones(len(frame), dtype=bool)
         for name, states in model.states.items():
@@ -186,14 +187,16 @@ class Design:
         return ((already == 0) & (entered | planned)).to_numpy()
 
 
-def population_vector(hierarchy: Hierarchy, values: Mapping[str, object] | None) -> Float[Array, " population"]:
-    """Values by site as a model's card gives them, unconstrained; None: the centre of the priors.
+def population_vector(
+    hierarchy: Hierarchy, values: Mapping[str, object] | None, records: Records
+) -> Float[Array, " population"]:
+    """Values by site as a model's card gives them, unconstrained; None: the medians of the priors.
 
     Raises:
         VirtualError: a value is missing, or of a site that is not there.
     """
     if values is None:
-        return hierarchy.prior_centre()
+        return jnp.median(prior_vectors(hierarchy, records, PRIOR_DRAWS, key=jax.random.key(0)), axis=0)
     given = {name: jnp.asarray(np.asarray(value, dtype=np.float64)) for name, value in values.items()}
     if CORRELATION_SITE in given:
         given[f"{CORRELATION_SITE}_cholesky"] = jnp.linalg.cholesky(given.pop(CORRELATION_SITE))
