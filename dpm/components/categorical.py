@@ -83,6 +83,15 @@ class Ordinal(Noise):
         return Graded(course, thresholds, discrimination)
 
 
+def log_expit(x: Array) -> Array:
+    r"""$\log\{1 / (1 + e^{-x})\}$ to 1e-16 of one, by one exponential and one logarithm, with every derivative.
+
+    JAX's is exact for a large $x$ too, of which a sum of log likelihoods sees nothing, at several times the cost.
+    """
+    far = x < -36.0
+    return jnp.where(far, x, -jnp.log(1.0 + jnp.exp(-jnp.where(far, 0.0, x))))
+
+
 class Graded(dist.Distribution):
     """Of an ordered category; see `Ordinal`."""
 
@@ -101,13 +110,15 @@ class Graded(dist.Distribution):
 
     def log_prob(self, value: Array) -> Array:
         # sigma(u) - sigma(v) = sigma(u) sigma(-v) (1 - exp(v - u)): no difference of near numbers is taken.
-        count, a = self.thresholds.shape[0], self.discrimination
-        total = jnp.zeros(jnp.shape(value))
-        for k in range(count):
-            u = a * (self.course - self.thresholds[k])
-            total = total + jnp.where(value == k + 1, jax.nn.log_sigmoid(u), 0.0)
-            total = total + jnp.where(value == k, jax.nn.log_sigmoid(-u), 0.0)
-            if k:
-                gap = jnp.log(-jnp.expm1(a * (self.thresholds[k - 1] - self.thresholds[k])))
-                total = total + jnp.where(value == k, gap, 0.0)
-        return total
+        # The two thresholds of a value are chosen before anything is computed from them.
+        count, b = self.thresholds.shape[0], self.thresholds
+        under, over, gap = b[0], b[-1], jnp.zeros(())
+        for k in range(1, count):
+            under = jnp.where(value == k + 1, b[k], under)
+            over = jnp.where(value == k, b[k], over)
+            between = jnp.log(-jnp.expm1(self.discrimination * (b[k - 1] - b[k])))
+            gap = jnp.where(value == k, between, gap)
+        over = jnp.where(value == 0, b[0], over)
+        above = log_expit(self.discrimination * (self.course - under))
+        below = log_expit(self.discrimination * (over - self.course))
+        return jnp.where(value > 0, above, 0.0) + jnp.where(value < count, below, 0.0) + gap

@@ -8,7 +8,7 @@ from jax import numpy as jnp
 from numpyro import distributions as dist
 from numpyro.distributions import constraints
 
-from dpm.components.log_gamma import log_gamma
+from dpm.components.log_gamma import log_gamma, log_rising
 from dpm.components.outcome import Noise
 from dpm.components.scalar import Scalar
 from dpm.types import Array, Key, PerVisit
@@ -84,5 +84,5 @@ class GammaPoisson(dist.Distribution):
     def log_prob(self, value: Array) -> Array:
         c = self.concentration
         log_whole = jnp.logaddexp(self.log_mean, jnp.log(c))
-        choose = log_gamma(value + c) - log_gamma(c) - log_gamma(value + 1.0)
+        choose = log_rising(c, value) - log_gamma(value + 1.0)
         return choose + c * (jnp.log(c) - log_whole) + value * (self.log_mean - log_whole)

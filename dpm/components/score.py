@@ -12,7 +12,7 @@ from numpyro import distributions as dist
 from numpyro.distributions import constraints
 from scipy.stats import norm as normal
 
-from dpm.components.log_gamma import log_gamma
+from dpm.components.log_gamma import log_gamma, log_rising
 from dpm.components.outcome import Noise
 from dpm.components.scalar import Scalar
 from dpm.errors import ModelError
@@ -122,7 +122,7 @@ class ScoreBeta(dist.Distribution):
         x = (value - self.lower) / width
         inner = jnp.clip(x, 1e-12, 1.0 - 1e-12)
         a, b = self.share * self.precision, (1.0 - self.share) * self.precision
-        log_beta = log_gamma(a) + log_gamma(b) - log_gamma(self.precision + 0.0 * a)
+        log_beta = log_gamma(a) + log_gamma(b) - log_gamma(self.precision)
         density = (a - 1.0) * jnp.log(inner) + (b - 1.0) * jnp.log1p(-inner) - log_beta - jnp.log(width)
         if self.cuts is None:
             return density
@@ -182,10 +182,8 @@ class ScoreBetaBinomial(dist.Distribution):
     def log_prob(self, value: Array) -> Array:
         k, phi = self.maximum, self.precision
         a, b = self.share * phi, (1.0 - self.share) * phi
-        whole = 0.0 * a + phi
-        choose = log_gamma(k + 1.0 + 0.0 * value) - log_gamma(value + 1.0) - log_gamma(k - value + 1.0)
-        rising = log_gamma(value + a) - log_gamma(a) + log_gamma(k - value + b) - log_gamma(b)
-        return choose + rising - log_gamma(whole + k) + log_gamma(whole)
+        choose = log_gamma(jnp.asarray(k + 1.0)) - log_gamma(value + 1.0) - log_gamma(k - value + 1.0)
+        return choose + log_rising(a, value) + log_rising(b, k - value) - log_rising(phi, jnp.asarray(1.0 * k))
 
 
 @dataclass(frozen=True, kw_only=True)

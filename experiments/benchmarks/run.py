@@ -4,11 +4,15 @@ import argparse
 import json
 from pathlib import Path
 
-from experiments.benchmarks import mixed, sampling
+from experiments.benchmarks import mixed, outcomes, sampling
 from experiments.benchmarks.timing import machine
 
 RESULTS = Path(__file__).parent / "results"
-BENCHMARKS = {"mixed": ("benchmarks.json", mixed), "sampling": ("sampling.json", sampling)}
+BENCHMARKS = {
+    "mixed": ("benchmarks.json", mixed),
+    "sampling": ("sampling.json", sampling),
+    "outcomes": ("outcomes.json", outcomes),
+}
 
 
 def main() -> None:

@@ -12,10 +12,10 @@ from numpyro import distributions as dist
 from scipy import special, stats
 
 from dpm.components.autocorrelation import Autocorrelated
-from dpm.components.categorical import Binary, Ordinal, thresholds
+from dpm.components.categorical import Binary, Ordinal, log_expit, thresholds
 from dpm.components.continuous import BoxCox, Combined, LogNormal, StudentT
 from dpm.components.count import NegativeBinomial, Poisson
-from dpm.components.log_gamma import log_gamma
+from dpm.components.log_gamma import log_gamma, log_rising
 from dpm.components.logit_normal import LogitNormal
 from dpm.components.outcome import Gaussian, Noise, refuse_impossible
 from dpm.components.score import BoundedInteger, BoundedScore, IntegerScore
@@ -289,3 +289,18 @@ def test_thresholds_are_ordered() -> None:
     drawn = np.asarray(thresholds(4).sample(KEY, (200,)))
     assert (np.diff(drawn, axis=1) > 0).all()
     assert np.abs(np.median(drawn, axis=0)[1:3]).max() < 2.0
+
+
+def test_rising_factorials_and_log_odds_against_scipy() -> None:
+    """Over eight orders of magnitude, with both derivatives of the logistic one."""
+    x = np.geomspace(1e-4, 1e6, 41)
+    for n in (0.0, 0.5, 1.0, 7.0, 300.0):
+        known = special.gammaln(x + n) - special.gammaln(x)
+        scale = np.maximum(1.0, np.abs(special.gammaln(x + n)))
+        assert np.max(np.abs(np.asarray(log_rising(jnp.asarray(x), jnp.asarray(n))) - known) / scale) < 1e-12
+    u = jnp.asarray([-800.0, -40.0, -36.0, -3.0, 0.0, 2.0, 30.0, 800.0])
+    np.testing.assert_allclose(log_expit(u), special.log_expit(np.asarray(u)), rtol=1e-12, atol=1e-15)
+    slope = jax.vmap(jax.grad(log_expit))(u)
+    bend = jax.vmap(jax.grad(jax.grad(log_expit)))(u)
+    np.testing.assert_allclose(slope, special.expit(-np.asarray(u)), atol=1e-12)
+    np.testing.assert_allclose(bend, -special.expit(u) * special.expit(-np.asarray(u)), atol=1e-12)

@@ -166,9 +166,7 @@ def records(design: Design, n: int = 6) -> Records:
         {name: jnp.asarray(rng.integers(0, 2, n).astype(float)) for name in design.covariates},
         {name: jnp.eye(3)[:, np.arange(n) % 3] for name in design.groups},
         events={design.event: follow} if design.event else {},
-        levels={"part": jnp.broadcast_to(jnp.eye(2)[:, (1, 0, 1, 0, 1), None], (2, 5, n))}
-        if design.part
-        else {},
+        levels={"part": jnp.broadcast_to(jnp.eye(2)[:, (1, 0, 1, 0, 1), None], (2, 5, n))} if design.part else {},
         origins={design.origin[0]: jnp.full(n, design.origin[1])} if design.origin else {},
     )
 
