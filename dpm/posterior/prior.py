@@ -103,10 +103,10 @@ def prior_predictive(model: Model, records: Records, *, key: Key, draws: int = 2
     vectors = prior_vectors(hierarchy, records, draws, key=prior_key)
     new = records.at(records.time)
 
-    def one(vector: Array, own: Key) -> Mapping[str, Array]:
-        return predict_population(hierarchy, vector, new, key=own).measurement
+    def one(vector: Array, own: Key, at: Records) -> Mapping[str, Array]:
+        return predict_population(hierarchy, vector, at, key=own).measurement
 
-    drawn = jax.jit(jax.vmap(one))(vectors, jax.random.split(course_key, draws))
+    drawn = jax.jit(jax.vmap(one, (0, 0, None)))(vectors, jax.random.split(course_key, draws), new)
     time = np.median(np.asarray(records.time), axis=1)
     rows = []
     for outcome, values in drawn.items():

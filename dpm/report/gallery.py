@@ -159,7 +159,7 @@ def typical_panels(
     records = records.at(_visits(grid, origin, design))
     hierarchy = Hierarchy.of(model, records)
     vector = population_vector(hierarchy, values, records)
-    drawn = jax.jit(lambda k: predict_population(hierarchy, vector, records, key=k))(how)
+    drawn = jax.jit(lambda k, at: predict_population(hierarchy, vector, at, key=k))(how, records)
     panels: list[Panel] = []
     still = jnp.zeros((hierarchy.n_effects, SUBJECTS))
     typical = None if hierarchy.summed else predict_subject(hierarchy, vector, still, records, key=how).course
