@@ -152,6 +152,17 @@ class Saved:
             do = f"Delete {self.folder} to begin anew."
             raise InferenceError(str(path), "a file of a checkpoint", type(problem).__name__, do) from problem
 
+    def discard(self, pattern: str, but: set[str]) -> None:
+        """Remove files of this pattern that no state names, such as draws written just before a kill.
+
+        Raises:
+            InferenceError: the folder cannot be written.
+        """
+        with writing(self.folder):
+            for path in self.folder.glob(pattern):
+                if path.name not in but:
+                    path.unlink()
+
     def begin(self, arrays: Arrays) -> None:
         """Write what the run starts from, and what run it is.
 

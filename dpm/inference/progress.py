@@ -44,7 +44,7 @@ class Progress:
             place = f"draw {self.step - self.warmup:,} of {self.draws:,}"
         parts = [f"{place}, {self.chains} chain{'s' if self.chains > 1 else ''}"]
         if self.rate:
-            parts.append(f"{self.rate:,.3g} a second")
+            parts.append(f"{self.rate:,.0f} a second" if self.rate >= 10 else f"{self.rate:.2g} a second")
         if self.rate and left:
             parts.append(f"about {duration(left / self.rate)} left")
         if not warming:

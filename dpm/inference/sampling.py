@@ -11,6 +11,9 @@ from dpm.inference.checkpoint import START, STATE, Saved
 from dpm.inference.progress import Ticker
 from dpm.types import Key, Sites
 
+DRAWS = "draws-*.npz"
+"""Names of files of draws."""
+
 PIECE = 1.0
 """How long a piece should take, so that a reader sees it move and Ctrl-C is heard [s]."""
 
@@ -117,10 +120,12 @@ def restored(saved: Saved, chains: Chains, starts: Sites, *, key: Key) -> Reache
     arrays = saved.read(STATE if begun else START)
     state = unpacked(arrays, chains.shape(starts, key=key), key=key)
     saved.require_density(np.asarray(state.potential_energy), chains.potentials(state))
+    lengths = [int(length) for length in arrays["lengths"]] if begun else []
+    names = [_name(sum(lengths[:k]), length) for k, length in enumerate(lengths)]
+    saved.discard(DRAWS, but=set(names))
     if not begun:
         return Reached(step=0, state=state)
-    lengths = [int(length) for length in arrays["lengths"]]
-    pieces = tuple(saved.read(_name(sum(lengths[:k]), length)) for k, length in enumerate(lengths))
+    pieces = tuple(saved.read(name) for name in names)
     return Reached(
         step=int(arrays["step"]),
         state=state,
@@ -141,4 +146,4 @@ def _count(piece: Rows) -> int:
 
 def _name(first: int, count: int) -> str:
     """Of the file of some draws, by their places in the run."""
-    return f"draws-{first + 1}-{first + count}.npz"
+    return DRAWS.replace("*", f"{first + 1}-{first + count}")

@@ -196,7 +196,11 @@ def test_a_full_disk_loses_nothing(whole: Mapping[str, bytes], tmp_path: Path, m
         assert not [name for name in after if "partial" in name]
         assert set(before) <= set(after)
     assert step(tmp_path) == 40
+    (tmp_path / "draws-11-17.npz").touch()  # a kill between draws and state would leave such a file
     assert bits(sample(tmp_path)) == whole
+    assert sorted(contents(tmp_path)) == [
+        *("draws-1-10.npz", "draws-11-20.npz", "draws-21-30.npz", "start.npz", "state.npz"),
+    ]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

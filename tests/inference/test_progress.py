@@ -83,7 +83,7 @@ def test_dated_lines_now_and_then_in_a_log(clock: Clock, monkeypatch: pytest.Mon
         "draw 1,000",
     ]
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d NUTS: ", line) for line in lines)
-    assert "warm-up 129 of 200, 4 chains, 4.27 a second, about 4 min left" in lines[0]
+    assert "warm-up 129 of 200, 4 chains, 4.3 a second, about 4 min left" in lines[0]
 
 
 def test_a_resumed_run_says_so(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
