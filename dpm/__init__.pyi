@@ -132,6 +132,7 @@ from .control.twin import TreatedCourse as TreatedCourse
 from .control.twin import compare as compare
 from .errors import DPMError as DPMError
 from .errors import ModelWarning as ModelWarning
+from .inference.checkpoint import Checkpoint as Checkpoint
 from .inference.laplace import Laplace as Laplace
 from .inference.nuts import NUTS as NUTS
 from .posterior.fit import fit as fit

@@ -205,7 +205,9 @@ def _pursue(study: Path, last: str, run_folder: Path | None, force: str | None) 
     try:
         _run(study, last, run_folder, force)
     except KeyboardInterrupt:
-        typer.echo("\nInterrupted. Finished stages are kept; the same command goes on from there.", err=True)
+        typer.echo(
+            "\nInterrupted. Finished stages and saved draws are kept; the same command goes on from there.", err=True
+        )
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -222,7 +224,7 @@ def _run(study: Path, last: str, run_folder: Path | None, force: str | None) -> 
     console = Console()
     file = read_study(study)
     folder = run_folder or Path("runs") / file.study.study.name
-    materials = Materials(file=file, run=folder, progress=sys.stderr.isatty())
+    materials = Materials(file=file, run=folder, progress=True)
     run_study(materials, STAGES, last=last, tell=lambda news: show_news(console, news), force=force)
     if last == "validate":
         show_fitness(console, folder)

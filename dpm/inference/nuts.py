@@ -1,28 +1,31 @@
 """No-U-turn sampling of population values and subject effects together."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Literal
 
 import jax
 import numpy as np
 from jax import numpy as jnp
-from numpyro.infer import MCMC
-from numpyro.infer import NUTS as Kernel
 
 from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
+from dpm.inference.chains import ChainMethod, Chains, Rows, packed
+from dpm.inference.checkpoint import START, Checkpoint, Saved, identity
 from dpm.inference.draws import Draws, host
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
 from dpm.inference.marginal import Marginal
 from dpm.inference.population import population_values
+from dpm.inference.progress import Ticker
+from dpm.inference.sampling import Reached, joined, pursue, restored
+from dpm.inference.start import Start
 from dpm.inference.whitening import Whitening
 from dpm.types import Array, Key, Model, Sites
 
-EXTRA = ("diverging", "energy", "num_steps", "accept_prob", "adapt_state.step_size", "potential_energy")
-"""Sampler statistics kept, by NumPyro's names."""
+SETTINGS = ("chains", "warmup", "draws", "target_accept", "max_tree_depth", "dispersion", "chain_method")
+"""On which the draws depend."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +43,11 @@ class NUTS:
         target_accept: of the step-size adaptation.
         max_tree_depth: doublings per draw.
         dispersion: how far apart chains start, in Laplace standard errors.
-        chain_method: NumPyro's: `"vectorized"`, `"parallel"` or `"sequential"`.
-        progress: show a progress bar.
+        chain_method: `"vectorized"`, all at once; `"parallel"`, a device each, where there are so many;
+            `"sequential"`, one after the other.
+        progress: tell on the error stream how far the run is, its rate, the time left and the divergences: in one line
+            that changes on a terminal, in dated lines now and then in a log file.
+        checkpoint: a folder from which the same run goes on after it was stopped.
     """
 
     chains: int = 4
@@ -50,62 +56,92 @@ class NUTS:
     target_accept: float = 0.85
     max_tree_depth: int = 10
     dispersion: float = 2.0
-    chain_method: Literal["vectorized", "parallel", "sequential"] = "vectorized"
-    progress: bool = True
+    chain_method: ChainMethod = "vectorized"
+    progress: bool = field(default=True, repr=False)
+    checkpoint: Checkpoint | None = field(default=None, repr=False)
 
     def run(self, model: Model, records: Data, *, key: Key) -> Draws:
-        """Fit by Laplace, then sample.
+        """Fit by Laplace, then sample; or go on from the checkpoint of the same run.
 
         Raises:
             InferenceError: if the Laplace start fails, or the model has discrete sites: its subjects' effects may then
-                have several modes, between which the whitened sampler does not move.
+                have several modes, between which the whitened sampler does not move. With a checkpoint also if its
+                folder cannot be written or read, or holds another run.
         """
-        began = perf_counter()
-        optimum_key, start_key, run_key = jax.random.split(key, 3)
         hierarchy = Hierarchy.of(model, records)
         if hierarchy.classes:
             do = "Use Laplace(), whose marginal sums them out exactly and whose draws are weighted by it."
             raise InferenceError("NUTS", "a model without discrete sites of subjects", hierarchy.classes[0][0], do)
-        optimum = Laplace(objective="map").maximise(Marginal(hierarchy), records, key=optimum_key)
-        whitening = Whitening.at(hierarchy, records, optimum)
-        started = perf_counter()
-        sampler = self._sampler(_potential(hierarchy, whitening, records))
-        sampler.run(run_key, init_params=self._starts(hierarchy, records, key=start_key), extra_fields=EXTRA)
-        sites, subject_sites = _sites(hierarchy, whitening, records, sampler.get_samples(group_by_chain=True))
+        with self._saved(hierarchy, records, key=key) as saved:
+            start, reached = self._sampled(hierarchy, records, saved, key=key)
+        rows = joined(reached.pieces)
+        sites, subject_sites = _sites(
+            hierarchy, start.whitening, records, {name: jnp.asarray(rows[name]) for name in "uw"}
+        )
         facts = {
             "chains": self.chains,
             "warmup": self.warmup,
-            "log_likelihood_laplace": optimum.log_likelihood,
+            "log_likelihood_laplace": start.optimum.log_likelihood,
             "n_population": hierarchy.n_population,
-            "seconds_laplace": started - began,
-            "seconds": perf_counter() - began,
+            "seconds_laplace": start.seconds,
+            "seconds": start.seconds + reached.seconds,
         }
         return Draws(
             sites=sites,
             subject_sites=subject_sites,
-            stats=_statistics(sampler),
-            estimates=optimum.estimates,
+            stats=_statistics(rows),
+            estimates=start.optimum.estimates,
             facts=facts,
         )
 
-    def _sampler(self, potential: Callable[[Sites], Array]) -> MCMC:
-        kernel = Kernel(
-            potential_fn=potential, target_accept_prob=self.target_accept, max_tree_depth=self.max_tree_depth
-        )
-        return MCMC(
-            kernel,
-            num_warmup=self.warmup,
-            num_samples=self.draws,
-            num_chains=self.chains,
-            chain_method=self.chain_method,
-            progress_bar=self.progress,
+    def _saved(self, hierarchy: Hierarchy, records: Data, *, key: Key) -> AbstractContextManager[Saved | None]:
+        """The folder of the checkpoint, if there is one."""
+        if self.checkpoint is None:
+            return nullcontext()
+        settings = {name: getattr(self, name) for name in SETTINGS}
+        return self.checkpoint.opened(identity(hierarchy, records, settings, key=key))
+
+    def _sampled(self, hierarchy: Hierarchy, records: Data, saved: Saved | None, *, key: Key) -> tuple[Start, Reached]:
+        """All draws, from what is saved or from the beginning."""
+        optimum_key, start_key, run_key = jax.random.split(key, 3)
+        ticker = Ticker(warmup=self.warmup, draws=self.draws, chains=self.chains, shown=self.progress)
+        going_on = saved is not None and saved.has(START)
+        if saved is not None and going_on:
+            start = Start.read(saved.read(START))
+        else:
+            start = _laplace(hierarchy, records, key=optimum_key)
+        chains = self._chains(_potential(hierarchy, start.whitening, records))
+        starts = self._starts(hierarchy, records, key=start_key)
+        if saved is not None and going_on:
+            reached = restored(saved, chains, starts, key=run_key)
+            ticker.resume(reached.step, reached.divergences, saved.folder)
+        else:
+            reached = Reached(step=0, state=chains.begin(starts, key=run_key))
+        if saved is not None and not going_on:
+            saved.begin({**start.arrays(), **packed(reached.state)})
+        return start, pursue(chains, reached, draws=self.draws, saved=saved, ticker=ticker)
+
+    def _chains(self, potential: Callable[[Sites], Array]) -> Chains:
+        return Chains(
+            potential=potential,
+            count=self.chains,
+            warmup=self.warmup,
+            target_accept=self.target_accept,
+            max_tree_depth=self.max_tree_depth,
+            method=self.chain_method,
         )
 
     def _starts(self, hierarchy: Hierarchy, records: Data, *, key: Key) -> Sites:
         """One starting point per chain; subject effects at their modes given it, to keep the first steps cheap."""
-        chains = (self.chains,) if self.chains > 1 else ()  # NumPyro's shape of a single chain's start
-        u = self.dispersion * jax.random.normal(key, (*chains, hierarchy.n_population))
-        return {"u": u, "w": jnp.zeros((*chains, hierarchy.n_effects, records.n_subjects))}
+        u = self.dispersion * jax.random.normal(key, (self.chains, hierarchy.n_population))
+        return {"u": u, "w": jnp.zeros((self.chains, hierarchy.n_effects, records.n_subjects))}
+
+
+def _laplace(hierarchy: Hierarchy, records: Data, *, key: Key) -> Start:
+    began = perf_counter()
+    optimum = Laplace(objective="map").maximise(Marginal(hierarchy), records, key=key)
+    whitening = Whitening.at(hierarchy, records, optimum)
+    return Start(optimum, whitening, perf_counter() - began)
 
 
 def _potential(hierarchy: Hierarchy, whitening: Whitening, records: Data) -> Callable[[Sites], Array]:
@@ -132,14 +168,8 @@ def _sites(
     return host(population), host(last)
 
 
-def _statistics(sampler: MCMC) -> dict[str, np.ndarray]:
-    extra = host(sampler.get_extra_fields(group_by_chain=True))
-    return {
-        "diverging": extra["diverging"],
-        "energy": extra["energy"],
-        "n_steps": extra["num_steps"],
-        "tree_depth": np.ceil(np.log2(extra["num_steps"] + 1)).astype(int),
-        "acceptance_rate": extra["accept_prob"],
-        "step_size": extra["adapt_state.step_size"],
-        "lp": -extra["potential_energy"],
-    }
+def _statistics(rows: Rows) -> dict[str, np.ndarray]:
+    """By ArviZ's names."""
+    stats = {name: values for name, values in rows.items() if name not in ("u", "w", "potential")}
+    depth = np.ceil(np.log2(rows["n_steps"] + 1)).astype(int)
+    return {**stats, "tree_depth": depth, "lp": -rows["potential"]}

@@ -28,7 +28,7 @@ def fit(model: Model, cohort: Cohort, *, method: Method, key: Key, keep_subjects
     Args:
         model: any callable that keeps the subject-plate rule.
         cohort: all of it is used; take the natural-history patients out first.
-        method: `NUTS()` or `Laplace()`.
+        method: `NUTS()` or `Laplace()`; `NUTS(checkpoint=Checkpoint(folder="..."))` goes on after it was stopped.
         key: the same key gives the same draws on the same device.
         keep_subjects: store patient-level effects in the posterior too; they are patient data.
 

@@ -31,7 +31,7 @@ class Materials:
     Attributes:
         file: the study and its file.
         run: the run folder.
-        progress: whether a sampler may draw a progress bar.
+        progress: whether a sampler tells on the error stream how far it is.
     """
 
     file: StudyFile

@@ -19,6 +19,9 @@ MANIFEST, LEDGER, STUDY = "manifest.json", "ledger.jsonl", "study.toml"
 PARTIAL = ".partial-"
 """How the names of unfinished folders begin."""
 
+CHECKPOINT = ".checkpoint-"
+"""How the names begin of what stages keep to go on from after a stop."""
+
 PARTS = {"study": dict, "data": dict, "code": dict, "environment": dict}
 """What a manifest with stages holds besides, by its kind."""
 
@@ -123,6 +126,19 @@ class RunFolder:
             yield folder
         finally:
             _remove(folder)
+
+    def checkpoint(self, stage: str, inputs_hash: str) -> Path:
+        """Where a stage keeps what it can go on from with the same inputs; what it kept with others is removed."""
+        folder = self.path / f"{CHECKPOINT}{stage}-{inputs_hash[:16]}"
+        self.forget(stage, but=folder)
+        return folder
+
+    def forget(self, stage: str, but: Path | None = None) -> None:
+        """Remove what a stage kept to go on from, `but` one folder."""
+        with writing(self.path):
+            for left in self.path.glob(f"{CHECKPOINT}{stage}-*"):
+                if left != but:
+                    _remove(left)
 
     def sweep(self) -> None:
         """Remove what a killed process left unfinished."""

@@ -50,6 +50,7 @@ class Run:
             inputs = self.inputs(stage)
             why = "asked for with --force" if stage.name == force else self.reason(stage, inputs)
             if not why:
+                self.folder.forget(stage.name)
                 self.tell(News(stage=stage.name, kind="unchanged", text=stage.purpose))
                 continue
             if not begun:
@@ -96,10 +97,13 @@ class Run:
         again = f" ({why})" if why != NEW else ""
         self.tell(News(stage=stage.name, kind="start", text=f"{stage.purpose}{again}"))
         gate: CheckError | None = None
+        checkpoint = self.folder.checkpoint(stage.name, sha256_of_value(dict(inputs)))
+        if checkpoint.is_dir():
+            self._log("resumed", {"stage": stage.name})
         with self.folder.partial(stage.name) as partial:
             try:
                 with full(self.folder.path):
-                    outcome = stage.run(self._context(stage, partial, began))
+                    outcome = stage.run(self._context(stage, partial, checkpoint, began))
             except (DPMError, KeyboardInterrupt) as error:
                 if not (isinstance(error, CheckError) and stage.gated):
                     what = "interrupted" if isinstance(error, KeyboardInterrupt) else "refused"
@@ -107,6 +111,7 @@ class Run:
                     raise self._placed(stage, error) from None
                 gate, outcome = error, str(error)
             self._keep(stage, partial, inputs, perf_counter() - began, gate)
+        self.folder.forget(stage.name)
         seconds = perf_counter() - began
         self.tell(News(stage=stage.name, kind="gate" if gate else "done", text=outcome, seconds=seconds))
         if gate is not None:
@@ -127,12 +132,17 @@ class Run:
         where = f"{self.materials.file.path}: stage {stage.name}: {error.where}"
         return kind(where, error.expected, error.got, error.do)
 
-    def _context(self, stage: Stage, partial: Path, began: float) -> Context:
+    def _context(self, stage: Stage, partial: Path, checkpoint: Path, began: float) -> Context:
         def note(text: str) -> None:
             self.tell(News(stage=stage.name, kind="note", text=text, seconds=perf_counter() - began))
 
         return Context(
-            materials=self.materials, run=self.folder.path, partial=partial, note=note, key_index=stage.key_index
+            materials=self.materials,
+            run=self.folder.path,
+            partial=partial,
+            checkpoint=checkpoint,
+            note=note,
+            key_index=stage.key_index,
         )
 
     def _keep(

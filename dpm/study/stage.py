@@ -41,6 +41,8 @@ class Context:
         materials: the study and what earlier stages made of it.
         run: the run folder; read from, never written to.
         partial: where this stage writes, at the paths that its files will have in the run folder.
+        checkpoint: a folder for what lets this stage go on after a stop; not there yet unless a run of the same inputs
+            was stopped, and removed when the stage is done.
         note: tell the user what is being done.
         key_index: of this stage; see `key`.
     """
@@ -48,6 +50,7 @@ class Context:
     materials: Materials
     run: Path
     partial: Path
+    checkpoint: Path
     note: Callable[[str], None]
     key_index: int
 

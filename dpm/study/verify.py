@@ -9,7 +9,7 @@ from dpm.cohort.shipped import data_path
 from dpm.errors import CohortError, StudyError
 from dpm.study import provenance
 from dpm.study.hashing import outputs_digest, sha256_of_code, sha256_of_file, sha256_of_value
-from dpm.study.run_folder import MANIFEST, STUDY, Manifest, RunFolder
+from dpm.study.run_folder import CHECKPOINT, MANIFEST, STUDY, Manifest, RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,9 @@ def _outputs(run: RunFolder, manifest: Manifest) -> Iterator[Finding]:
     for file in sorted(each for each in run.path.rglob("*") if each.is_file()):
         if file.relative_to(run.path).as_posix() not in known:
             name = file.relative_to(run.path).as_posix()
-            yield Finding(what=name, verdict="note", detail="not a file that a stage recorded")
+            kept = "of a stage that was stopped; it goes on from there"
+            detail = kept if name.startswith(CHECKPOINT) else "not a file that a stage recorded"
+            yield Finding(what=name, verdict="note", detail=detail)
 
 
 def _inputs(manifest: Manifest) -> Iterator[Finding]:

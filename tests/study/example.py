@@ -103,13 +103,18 @@ def write_study(folder: Path, replaced: dict[str, str] | None = None) -> Path:
 
 
 class Stages:
-    """Three fake stages. `done` lists those that ran; `hook` is called in the middle of the second."""
+    """Three fake stages.
+
+    `done` lists those that ran; `hook` is called in the middle of the second, whose folder to go on from is
+    `checkpoint`.
+    """
 
     def __init__(self, names: tuple[str, str, str] = ("first", "second", "third")) -> None:
         self.names = names
         self.done: list[str] = []
         self.news: list[News] = []
         self.hook: Callable[[], None] = lambda: None
+        self.checkpoint: Path | None = None
 
     def first(self, context: Context) -> str:
         self.done.append("first")
@@ -118,6 +123,7 @@ class Stages:
 
     def second(self, context: Context) -> str:
         self.done.append("second")
+        self.checkpoint = context.checkpoint
         context.table("two/half.csv", pd.DataFrame({"draw": [1.5]}))
         self.hook()
         context.json("two/rest.json", {"draws": context.materials.study.fit.draws})

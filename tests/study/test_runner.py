@@ -335,3 +335,35 @@ def test_results_that_the_ledger_does_not_know_are_not_used(study: Path, folder:
     with pytest.raises(StudyError, match="every stage of the manifest, got none, or another, of first, second"):
         stages.run(study, folder)
     assert not (folder / "report.html").exists()
+
+
+def test_what_a_stopped_stage_kept_is_there_for_the_same_inputs(study: Path, folder: Path, stages: Stages) -> None:
+    def save() -> None:
+        kept = stages.checkpoint
+        assert kept is not None
+        seen.append(sorted(path.name for path in kept.iterdir()) if kept.is_dir() else [])
+        kept.mkdir(exist_ok=True)
+        (kept / f"part-{len(seen)}").touch()
+        if len(seen) < 4:
+            raise KeyboardInterrupt
+
+    seen: list[list[str]] = []
+    stages.hook = save
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            stages.run(study, folder)
+    edit(study, "draws = 10", "draws = 11")
+    with pytest.raises(KeyboardInterrupt):
+        stages.run(study, folder)
+    assert stages.run(study, folder) == ["second", "third"]
+    assert seen == [[], ["part-1"], [], ["part-3"]]
+    assert not [name for name in contents(folder) if "checkpoint" in name]
+    assert events(folder).count("resumed") == 2
+    assert not [finding for finding in verify(folder) if finding.verdict == "differs"]
+
+
+def test_what_a_stopped_stage_kept_goes_when_its_result_is_there(study: Path, folder: Path, stages: Stages) -> None:
+    stages.run(study, folder)
+    (folder / ".checkpoint-second-0123").mkdir()
+    assert stages.run(study, folder) == []
+    assert not (folder / ".checkpoint-second-0123").exists()

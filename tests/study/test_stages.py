@@ -12,6 +12,7 @@ import xarray as xr
 from dpm.checks.convergence import Gate
 from dpm.inference.nuts import NUTS
 from dpm.report.run_folder import NUMBERS, TEXTS, TRUTHS, read_run
+from dpm.study.ledger import Ledger
 from dpm.study.materials import Materials
 from dpm.study.read import read_study
 from dpm.study.runner import run_study
@@ -140,6 +141,42 @@ def test_the_gate_and_method_of_a_study_reach_the_library(tmp_path: Path) -> Non
     materials = Materials(file=read_study(path), run=tmp_path)
     assert gate_of(materials) == Gate(r_hat=1.05)
     assert method_of(materials) == NUTS(chains=4, warmup=300, draws=1000, progress=False)
+
+
+KILLED = """
+import os, signal, sys
+from unittest import mock
+from dpm import cli
+from dpm.inference.progress import Ticker
+
+def tell(ticker, step, divergences):
+    if step >= int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with mock.patch.object(Ticker, "tell", tell):
+    cli.app(["fit", sys.argv[2], "-o", sys.argv[3]])
+"""
+"""The command, killed by the system when so many transitions are done and, if due, saved."""
+
+
+@pytest.mark.slow
+def test_a_fit_that_was_killed_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    text = demo_study().read_text(encoding="utf-8")
+    sampled = text.replace("chains = 4\nwarmup = 300\ndraws = 1000\n", "chains = 2\nwarmup = 15\ndraws = 30\n")
+    assert sampled != text
+    study, folder, whole = tmp_path / "study.toml", tmp_path / "run", tmp_path / "whole"
+    study.write_text(sampled, encoding="utf-8")
+    for step in (1, 16):  # what is saved then: the start, and the end of the warm-up
+        command = [sys.executable, "-c", KILLED, str(step), str(study), str(folder)]
+        assert subprocess.run(command, check=False, capture_output=True).returncode == -9
+    (kept,) = folder.glob(".checkpoint-fit-*")
+    assert (kept / "start.npz").is_file() and (kept / "state.npz").is_file()
+    for place in (folder, whole):
+        run_study(Materials(file=read_study(study), run=place), STAGES, last="fit", tell=lambda news: None)
+    for name in ("posterior.nc", "parameters.csv", "model.json"):
+        assert (folder / "fit" / name).read_bytes() == (whole / "fit" / name).read_bytes()
+    assert [entry["event"] for entry in Ledger(folder / "ledger.jsonl").entries()].count("resumed") == 2
+    assert not list(folder.glob(".checkpoint*"))
 
 
 def test_a_full_disk_ends_the_fit_with_one_screen(study: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from dpm.checks.convergence import parameter_table
 from dpm.components.describe import describe_model
+from dpm.inference.checkpoint import Checkpoint
 from dpm.inference.laplace import Laplace
 from dpm.inference.nuts import NUTS
 from dpm.posterior.fit import fit
@@ -27,9 +28,11 @@ def run(context: Context) -> str:
     """Fit, and describe the model and its draws."""
     materials = context.materials
     method = method_of(materials)
+    if isinstance(method, NUTS):
+        method = replace(method, checkpoint=Checkpoint(folder=context.checkpoint))
     posterior = fit(materials.model, materials.history, method=method, key=context.key)
-    # Without the time it took, so that the same draws are the same bytes; the manifest has the time of every stage.
-    timeless = {name: value for name, value in posterior.provenance.items() if name != "seconds"}
+    # Without the times it took, so that the same draws are the same bytes; the manifest has the time of every stage.
+    timeless = {name: value for name, value in posterior.provenance.items() if not name.startswith("seconds")}
     replace(posterior, provenance=timeless).save(context.path("fit/posterior.nc"))
     description = describe_model(materials.model)
     description["limitations"] += posterior.provenance.get("notes", [])

@@ -1,0 +1,148 @@
+"""Chains of NUTS, run in pieces: the draws are the same wherever a piece ends."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax import lax
+from jax import numpy as jnp
+from numpyro.infer import NUTS as Kernel
+from numpyro.infer.hmc import HMCState
+
+from dpm.types import Array, Key, Sites
+
+LONGEST = 100
+"""Transitions of one piece at most: what they keep lies on the device until the piece is done."""
+
+ChainMethod = Literal["vectorized", "parallel", "sequential"]
+Rows = Mapping[str, np.ndarray]
+"""What transitions keep, by name, with leading axes `(chain, draw)`."""
+
+
+def kept(state: HMCState) -> Sites:
+    """Of one transition: where the chain is, and the sampler's statistics."""
+    return {
+        **state.z,
+        "diverging": state.diverging,
+        "energy": state.energy,
+        "n_steps": state.num_steps,
+        "acceptance_rate": state.accept_prob,
+        "step_size": state.adapt_state.step_size,
+        "potential": state.potential_energy,
+    }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chains:
+    """NumPyro's kernel for several chains, adapting up to the end of the warm-up.
+
+    One function is compiled for pieces of every length, warm-up and sampling alike. A transition sees the state of
+    its chain and nothing else, the random key included, so that where pieces end, or a process did, is not in the
+    draws.
+
+    Attributes:
+        potential: minus the log density of a position.
+        count: of chains.
+        warmup: adaptation steps per chain.
+        target_accept: of the step-size adaptation.
+        max_tree_depth: doublings per draw.
+        method: `"vectorized"`, all at once; `"parallel"`, a device each, as far as there are so many; `"sequential"`.
+    """
+
+    potential: Callable[[Sites], Array]
+    count: int
+    warmup: int
+    target_accept: float
+    max_tree_depth: int
+    method: ChainMethod
+
+    @cached_property
+    def _kernel(self) -> Kernel:
+        return Kernel(
+            potential_fn=self.potential,
+            target_accept_prob=self.target_accept,
+            max_tree_depth=self.max_tree_depth,
+        )
+
+    def begin(self, starts: Sites, *, key: Key) -> HMCState:
+        """The state of every chain at its start, leading axis `chain`."""
+        keys = jax.random.split(key, self.count) if self.count > 1 else key[None]
+        if self._side_by_side:
+            return jax.vmap(self._one)(starts, keys)
+        each = [self._one({name: start[k] for name, start in starts.items()}, keys[k]) for k in range(self.count)]
+        return jax.tree_util.tree_map(lambda *leaves: jnp.stack(leaves), *each)
+
+    def _one(self, start: Sites, key: Key) -> HMCState:
+        return self._kernel.init(key, self.warmup, init_params=start)
+
+    def shape(self, starts: Sites, *, key: Key) -> HMCState:
+        """What `begin` gives, in shape and kind alone; the kernel is then ready for a state from elsewhere."""
+        return jax.eval_shape(lambda begun, own: self.begin(begun, key=own), starts, key)
+
+    def advance(self, state: HMCState, length: int) -> tuple[HMCState, Rows]:
+        """So many transitions of every chain, at most `LONGEST`, and what they keep."""
+        state, rows = jax.block_until_ready(self._advance(state, jnp.asarray(length)))
+        first = 0 if self._side_by_side else 1
+        whole = {name: np.moveaxis(np.asarray(values), first, 1) for name, values in rows.items()}
+        return state, {name: values[:, :length].copy() for name, values in whole.items()}
+
+    def potentials(self, state: HMCState) -> np.ndarray:
+        """The potential of every chain where it is, computed anew."""
+        return np.asarray(jax.jit(jax.vmap(self.potential))(state.z))
+
+    @property
+    def _side_by_side(self) -> bool:
+        return self.method == "vectorized" and self.count > 1
+
+    @cached_property
+    def _advance(self) -> Callable[[HMCState, Array], tuple[HMCState, Sites]]:
+        if self._side_by_side:
+            return jax.jit(_repeated(jax.vmap(self._step)))
+        one = _repeated(self._step)
+        if self.method == "parallel" and jax.local_device_count() >= self.count:
+            return jax.pmap(one, in_axes=(0, None))
+        return jax.jit(lambda states, length: lax.map(lambda state: one(state, length), states))
+
+    def _step(self, state: HMCState) -> HMCState:
+        return self._kernel.sample(state, (), {})
+
+
+def _repeated(step: Callable[[HMCState], HMCState]) -> Callable[[HMCState, Array], tuple[HMCState, Sites]]:
+    """A step done `length` times, with what each keeps; rows from `length` on are zero."""
+
+    def run(state: HMCState, length: Array) -> tuple[HMCState, Sites]:
+        def once(row: Array, carry: tuple[HMCState, Sites]) -> tuple[HMCState, Sites]:
+            moved, rows = step(carry[0]), carry[1]
+            return moved, jax.tree_util.tree_map(lambda all_, one: all_.at[row].set(one), rows, kept(moved))
+
+        empty = {name: jnp.zeros((LONGEST, *one.shape), one.dtype) for name, one in kept(state).items()}
+        return lax.fori_loop(0, length, once, (state, empty))
+
+    return run
+
+
+def packed(state: HMCState) -> dict[str, np.ndarray]:
+    """A state as plain arrays, numbered; random keys as their numbers."""
+    leaves = jax.tree_util.tree_leaves(state)
+    return {
+        f"state_{k}": np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for k, leaf in enumerate(leaves)
+    }
+
+
+def unpacked(arrays: Mapping[str, np.ndarray], shape: HMCState, *, key: Key) -> HMCState:
+    """The inverse of `packed`, for a state of this shape, its keys of the same kind as `key`."""
+    leaves, structure = jax.tree_util.tree_flatten(shape)
+    found: list[Any] = [jnp.asarray(arrays[f"state_{k}"]) for k in range(len(leaves))]
+    kind = jax.random.key_impl(key)
+    whole = [
+        jax.random.wrap_key_data(own, impl=kind) if _is_key(leaf) else own
+        for leaf, own in zip(leaves, found, strict=True)
+    ]
+    return jax.tree_util.tree_unflatten(structure, whole)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -1,0 +1,73 @@
+"""Chains run in pieces are NumPyro's own, bit for bit, wherever the pieces end."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+from numpyro.infer import MCMC
+from numpyro.infer import NUTS as Kernel
+
+from dpm.inference.chains import ChainMethod, Chains, packed, unpacked
+from dpm.types import Array, Sites
+
+WARMUP, DRAWS = 40, 30
+KEY = jax.random.key(5)
+
+
+def potential(position: Sites) -> Array:
+    return 0.5 * jnp.sum(position["u"] ** 2) + 0.25 * jnp.sum(position["w"] ** 4) + jnp.sum(jnp.sin(position["w"]))
+
+
+def starts(count: int) -> Sites:
+    return {"u": jax.random.normal(jax.random.key(0), (count, 2)), "w": jnp.zeros((count, 1, 3))}
+
+
+def of(count: int, method: ChainMethod) -> Chains:
+    settings: dict[str, Any] = {"warmup": WARMUP, "target_accept": 0.85, "max_tree_depth": 10}
+    return Chains(potential=potential, count=count, method=method, **settings)
+
+
+def run(made: Chains, lengths: list[int], *, anew: int | None = None) -> dict[str, np.ndarray]:
+    """All transitions; before piece number `anew` everything but plain arrays is thrown away."""
+    begun = starts(made.count)
+    state, rows = made.begin(begun, key=KEY), []
+    for number, length in enumerate(lengths):
+        if number == anew:
+            arrays, made = packed(state), of(made.count, made.method)
+            state = unpacked(arrays, made.shape(begun, key=KEY), key=KEY)
+        state, kept = made.advance(state, length)
+        rows.append(kept)
+    return {name: np.concatenate([each[name] for each in rows], axis=1) for name in rows[0]}
+
+
+@pytest.mark.parametrize(("count", "method"), [(3, "vectorized"), (2, "sequential"), (1, "vectorized")])
+def test_the_draws_are_those_of_numpyro(count: int, method: ChainMethod) -> None:
+    kernel = Kernel(potential_fn=potential, target_accept_prob=0.85)
+    plain = MCMC(
+        kernel, num_warmup=WARMUP, num_samples=DRAWS, num_chains=count, chain_method=method, progress_bar=False
+    )
+    begun = starts(count)
+    first = begun if count > 1 else {name: start[0] for name, start in begun.items()}
+    plain.run(KEY, init_params=first, extra_fields=("num_steps", "adapt_state.step_size"))
+    rows = run(of(count, method), [WARMUP, DRAWS])
+    samples, extra = plain.get_samples(group_by_chain=True), plain.get_extra_fields(group_by_chain=True)
+    for name in ("u", "w"):
+        np.testing.assert_array_equal(rows[name][:, WARMUP:], samples[name])
+    np.testing.assert_array_equal(rows["n_steps"][:, WARMUP:], extra["num_steps"])
+    np.testing.assert_array_equal(rows["step_size"][:, WARMUP:], extra["adapt_state.step_size"])
+
+
+def test_where_pieces_end_is_not_in_the_draws() -> None:
+    whole = run(of(2, "vectorized"), [WARMUP, DRAWS])
+    cut = run(of(2, "vectorized"), [1, 16, 23, 1, 1, 28], anew=2)
+    assert set(whole) == {"u", "w", "diverging", "energy", "n_steps", "acceptance_rate", "step_size", "potential"}
+    for name, values in whole.items():
+        assert values.shape[:2] == (2, WARMUP + DRAWS)
+        assert values.tobytes() == cut[name].tobytes(), name
+
+
+def test_a_chain_on_a_device_of_its_own() -> None:
+    on_its_own, plain = run(of(1, "parallel"), [3, 4]), run(of(1, "sequential"), [3, 4])
+    np.testing.assert_allclose(on_its_own["u"], plain["u"], rtol=1e-9)
