@@ -311,6 +311,10 @@ SLOW_FITS = {"dmd_walk_hajjar"}
 """Fits of minutes: an equation is solved at every step."""
 
 
+METHODS = {"dmd_walk_hamuro": Laplace(level="quadrature", n_nodes=11)}
+"""Where a course bends so sharply that the curvature at a subject's mode says nothing of its integral."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in DESIGNS if name not in SLOW_FITS])
 def test_laplace_recovers_the_typical_values(name: str) -> None:
@@ -323,7 +327,7 @@ def test_laplace_recovers_the_typical_values(name: str) -> None:
     if values is None:
         pytest.skip("no typical values are published: there is no truth to recover")
     cohort = module(name).simulate(jax.random.key(3), min(module(name).DESIGN.n, 600))
-    posterior = fit(model(name), cohort, method=Laplace(), key=KEY)
+    posterior = fit(model(name), cohort, method=METHODS.get(name, Laplace()), key=KEY)
     far = []
     for site, truth in values.items():
         draws = posterior.draws[site].to_numpy()
