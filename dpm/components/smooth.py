@@ -18,7 +18,7 @@ from numpyro.contrib.hsgp.laplacian import eigenfunctions
 from numpyro.contrib.hsgp.spectral_densities import diag_spectral_density_squared_exponential
 
 from dpm.components.parameter import Parameter
-from dpm.components.scalar import Scalar
+from dpm.components.scalar import Scalar, scalars_of
 from dpm.components.trajectory import Trajectory
 from dpm.errors import ModelError
 from dpm.types import Array, Float, PerVisit
@@ -42,7 +42,7 @@ class Smooth(Trajectory):
             raise ModelError(f"{type(self).__name__}: between", "an earlier and a later time", str(self.between))
 
     def scalars(self) -> dict[str, Scalar]:
-        return {**super().scalars(), "shape": self.shape}
+        return {**scalars_of(self), "shape": self.shape}
 
     @property
     @abstractmethod

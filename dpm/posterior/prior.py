@@ -27,13 +27,13 @@ PERCENTILES = (5, 25, 50, 75, 95)
 def prior_vectors(hierarchy: Hierarchy, records: Records, count: int, *, key: Key) -> Float[Array, "draw population"]:
     """Draws of the population values from their priors, unconstrained; zero where a prior is flat."""
 
-    def one(own: Key) -> Array:
+    def one(own: Key, data: Records) -> Array:
         with handlers.block():
             filled = handlers.seed(handlers.substitute(hierarchy.model, substitute_fn=_flat_at_zero), own)
-            trace = handlers.trace(filled).get_trace(records)
+            trace = handlers.trace(filled).get_trace(data)
         return hierarchy.unconstrain({site.name: trace[site.name]["value"] for site in hierarchy.population})
 
-    return jax.jit(jax.vmap(one))(jax.random.split(key, count))
+    return jax.jit(jax.vmap(one, (0, None)))(jax.random.split(key, count), records)
 
 
 def _flat_at_zero(message: dict[str, object]) -> Array | None:
