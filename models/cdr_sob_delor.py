@@ -4,8 +4,8 @@ $$\mu_i(\tau) = 18 / (1 + e^{c - A_i(\tau)}),\qquad A_i' = r_{z_i} + \alpha_i A_
 $$\mathrm{logit}(y / 18) \sim N(\mathrm{logit}[\{\mu_i - p_i(1 - e^{-t})\} / 18],\ \sigma^2)$$
 
 with $\tau = t - \delta_i$ years since onset, $t$ years since study entry, $z_i$ fast or slow, and $\alpha_i = 0$ in the
-slow. The equation is solved in closed form, and $\tau_+$ is rounded within 0.05 years of the onset, so that gradients
-exist.
+slow. The equation is solved in closed form. So that gradients exist, $\tau_+$ is rounded within 0.05 years of the
+onset, and the gain $p_i(1 - e^{-t})$ after study entry within half a step of a score of 0, which it cannot pass.
 
 Source: Delor et al. 2013, doi 10.1038/psp.2013.54: 560 patients of ADNI (380 with mild cognitive impairment, 180 with
 Alzheimer's disease), 2,700 scores over up to 4 years. Values transcribed; coefficients of variation are taken as of a
@@ -29,8 +29,11 @@ from numpyro import distributions as dist
 
 from dpm.cohort.cohort import Cohort
 from dpm.cohort.outcome_role import OutcomeRole
+from dpm.cohort.records import Records
 from dpm.components.card import ModelCard
+from dpm.components.change import Change
 from dpm.components.clock import LatentTime, onset, pace
+from dpm.components.course import Course
 from dpm.components.growth import LARGEST_EXPONENT
 from dpm.components.logit_normal import LogitNormal
 from dpm.components.outcome import Outcome
@@ -39,7 +42,6 @@ from dpm.components.progression import ProgressionModel
 from dpm.components.scalar import Scalar
 from dpm.components.subtype import Subtypes
 from dpm.components.trajectory import Trajectory
-from dpm.components.treatment import TrialEntry
 from dpm.types import Key, PerVisit
 from dpm.virtual.design import Design
 
@@ -161,9 +163,29 @@ class AcceleratingFromOnset(Trajectory):
         return 18.0 / (1.0 + jnp.exp(jnp.minimum(correction - state, LARGEST_EXPONENT)))
 
 
-def gain(log_size: Any) -> Any:
-    """A gain of that size: fewer points."""
-    return -jnp.exp(log_size)
+@dataclass(frozen=True, kw_only=True)
+class EntryGain(Change):
+    r"""Fewer points after study entry, $\mu - g$ with $g = p\,(1 - e^{-kt})$, rounded near a score of 0.
+
+    $$\tfrac12 \{x + \sqrt{x^2 + 4\epsilon^2}\},\qquad x = \mu - \epsilon^2/\mu - g,\qquad \epsilon = 0.25$$
+
+    It is $\mu$ at $g = 0$, close to $\mu - g$ above one point, and positive for any gain.
+
+    Attributes:
+        size: $p$ [points].
+        rate: $k$ [1/years].
+    """
+
+    size: Parameter
+    rate: Scalar
+
+    half_step = 0.25
+    equation = r"\mu(t) - \mathrm{size}\,(1 - e^{-\mathrm{rate}\;t_+}),\ \text{rounded near 0}"
+
+    def course(self, unchanged: Course, time: PerVisit, records: Records, *, size: Any, rate: Any) -> PerVisit:
+        before = unchanged(time)
+        left = before - self.half_step**2 / before + size * jnp.expm1(-rate * jnp.maximum(time, 0.0))
+        return 0.5 * (left + jnp.sqrt(left**2 + 4.0 * self.half_step**2))
 
 
 DESIGN = Design(
@@ -206,8 +228,8 @@ def build() -> ProgressionModel:
         ),
         correction=dist.Normal(4.5, 0.5),
     )
-    entry = TrialEntry(
-        size=Parameter(dist.Normal(np.log(0.434), 0.7), subject=dist.HalfNormal(0.8), link=gain), rate=1.0
+    entry = EntryGain(
+        size=Parameter(dist.Normal(np.log(0.434), 0.7), subject=dist.HalfNormal(0.8), link=jnp.exp), rate=1.0
     )
     classes = Subtypes(
         names=("fast", "slow"),

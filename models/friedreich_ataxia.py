@@ -12,8 +12,7 @@ are ours, chosen to give what is published: mFARS rises by 6.6 points in three y
 scale; from onset to loss of ambulation 11.5 years, 8.6 to 16.2 at the quartiles (early onset).
 
 Data needed: `mfars` (kind bounded, 0 to 93) and `sara` (kind bounded, 0 to 40) at visits, none on a bound; a clock
-`onset` (time since onset at baseline); baseline `onset_age` (decades above 15 years); an event process
-`loss_of_ambulation`.
+`since_onset` (at baseline); baseline `onset_age` (decades above 15 years); an event process `loss_of_ambulation`.
 """
 
 import numpy as np
@@ -118,7 +117,7 @@ DESIGN = Design(
         for name, words, most in (("mfars", "mFARS", 93), ("sara", "SARA", 40))
     },
     covariates={"onset_age": dist.Normal(0.0, 0.8)},
-    clocks={"onset": dist.Uniform(1.0, 20.0)},
+    clocks={"since_onset": dist.Uniform(1.0, 20.0)},
     events={"loss_of_ambulation": ("loss_of_ambulation",)},
     follow_up=10.0,
 )
@@ -131,7 +130,7 @@ def build() -> ProgressionModel:
         hazard=Exponential(log_rate=dist.Normal(-7.0, 2.0)), links={"mfars": CurrentValue(dist.Normal(0.0, 0.15))}
     )
     clock = LatentTime(
-        origin="onset",
+        origin="since_onset",
         onset=Parameter(0.0),
         pace=pace(dist.HalfNormal(0.6), effects={"onset_age": dist.Normal(0.0, 0.5)}),
     )

@@ -237,7 +237,8 @@ def _axis(model: ProgressionModel, design: Design, records: Records) -> tuple[st
     name, origin = _clock_name(model), np.asarray(_origins(model, records))
     if name is None:
         return "Time since baseline [years]", (0.0, design.times[-1])
-    words = {"age": "Age [years]"}.get(name, f"Time since {name} [years]")
+    since = name.removeprefix("since_").replace("_", " ")
+    words = "Age [years]" if name == "age" else f"Time since {since} [years]"
     return words, (float(origin.min()), float(origin.max()) + design.times[-1])
 
 

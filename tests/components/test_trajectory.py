@@ -251,6 +251,7 @@ def test_a_peak_is_where_it_is_said_to_be() -> None:
     for width in (1.0, 0.1):
         course = at("peak", time, width=width)
         assert time[course.argmax()] == pytest.approx(6.5)
+        assert course.max() == pytest.approx(34.0 / (1.0 + np.exp(-1.2)), rel=1e-9)
         far = at("peak", [-21.0, -20.0, 20.0, 21.0], width=width)
         logit = np.log(far / (34.0 - far))
         assert [logit[1] - logit[0], logit[3] - logit[2]] == pytest.approx([0.5, -0.3], abs=1e-5)

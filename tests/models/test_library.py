@@ -102,7 +102,7 @@ DESIGNS = {
     "friedreich_ataxia": Design(
         "mfars",
         (5.0, 90.0),
-        ("onset", 6.0),
+        ("since_onset", 6.0),
         covariates=("onset_age",),
         event="loss_of_ambulation",
         others={"sara": (2.0, 38.0)},
@@ -224,7 +224,10 @@ def test_slow_and_fast_alzheimers_disease() -> None:
     np.testing.assert_allclose(slow, [0.20, 0.56, 1.50, 2.38], atol=0.006)
     entered = typical_course("cdr_sob_delor", design, cdr_sob_entry_size=np.log(0.434))
     gained = 0.434 * -np.expm1(-np.array([0.0, 4.0, 8.0, 10.0]))
-    np.testing.assert_allclose(entered, typical_course("cdr_sob_delor", design) - gained, atol=1e-9)
+    short = entered - (typical_course("cdr_sob_delor", design) - gained)
+    np.testing.assert_allclose(short, [0.0, 0.04, 0.001, 0.0003], atol=0.003)
+    most = typical_course("cdr_sob_delor", design, cdr_sob_entry_size=np.log(10.0))
+    assert most[0] == pytest.approx(0.20, abs=0.006) and (most > 0.0).all()
     before = typical_course("cdr_sob_delor", design, clock_onset=20.0)
     np.testing.assert_allclose(before, 18.0 / (1.0 + np.exp(4.48)), rtol=1e-9)
 

@@ -92,4 +92,3 @@ def test_the_prior_predictive_is_the_closed_form() -> None:
             assert row[percentile] == pytest.approx(10.0 - t + at * sd, abs=0.12 * sd)
     assert isinstance(table, pd.DataFrame)
     assert jnp.isfinite(table["value"].to_numpy()).all()
-
