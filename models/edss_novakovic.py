@@ -6,11 +6,9 @@ with $\eta_i$ standard normal, which fixes the scale, $\zeta_i$ normal and corre
 response theory). Clock: years of 365 days since baseline in the source, of 365.25 here.
 
 Source: Novakovic et al. 2017, doi 10.1208/s12248-016-9977-z (cladribine, relapsing-remitting disease). Values
-transcribed: slope, exponent, variances, correlation, every discrimination, and the thresholds of the pyramidal item.
-The thresholds of the seven other items are in the source but were not at hand: their priors and typical values are
-ours, evenly spaced. The source's run ended with rounding errors (0.6 significant digits). Left out: the effects of
-cladribine (progression by 22.8 % less, and a symptomatic part by exposure) and the covariates age, months since
-diagnosis and relapse rate, which the source models as random effects.
+transcribed, the thresholds from the model deposited as DDMODEL00000223. The source's run ended with rounding errors
+(0.6 significant digits). Left out: the effects of cladribine (progression by 22.8 % less, and a symptomatic part by
+exposure) and the covariates age, months since diagnosis and relapse rate, which the source models as random effects.
 
 Data needed: items of kind ordinal, from 0: `pyramidal`, `cerebellar`, `bowel_bladder` (to 5), `brainstem`, `mental` (to
 4), `sensory`, `visual` (to 6) and `ambulation` (to 9), at visits; each category met at least once, else merge it in the
@@ -25,7 +23,7 @@ from numpyro.distributions import transforms
 from dpm.cohort.cohort import Cohort
 from dpm.cohort.outcome_role import OutcomeRole
 from dpm.components.card import ModelCard
-from dpm.components.categorical import Ordinal, thresholds
+from dpm.components.categorical import Ordinal
 from dpm.components.correlation import LKJ
 from dpm.components.growth import Power
 from dpm.components.outcome import Outcome
@@ -35,38 +33,27 @@ from dpm.types import Key
 from dpm.virtual.design import Design
 
 ITEMS = {
-    "pyramidal": (5, 3.16),
-    "cerebellar": (5, 2.81),
-    "brainstem": (4, 1.02),
-    "sensory": (6, 0.980),
-    "bowel_bladder": (5, 1.25),
-    "visual": (6, 0.424),
-    "mental": (4, 0.907),
-    "ambulation": (9, 3.71),
+    "pyramidal": (3.16, (-1.57, 1.27, 0.823, 1.43, 1.31)),
+    "cerebellar": (2.81, (-0.929, 0.979, 1.03, 1.64, 1.11)),
+    "brainstem": (1.02, (-0.121, 1.74, 2.02, 2.81)),
+    "sensory": (0.980, (-0.799, 1.20, 1.97, 2.39, 3.02, 2.35)),
+    "bowel_bladder": (1.25, (-0.151, 1.90, 1.54, 3.03, 0.962)),
+    "visual": (0.424, (0.0351, 3.87, 2.76, 1.76, 1.77, 1.75)),
+    "mental": (0.907, (0.400, 1.12, 4.17, 2.90)),
+    "ambulation": (3.71, (1.14, 0.243, 0.225, 0.423, 0.439, 0.477, 0.139, 0.257, 0.349)),
 }
-"""Of each item the highest score, and the published discrimination."""
-
-PYRAMIDAL = np.cumsum([-1.57, 1.27, 0.823, 1.43, 1.31])
-"""Published thresholds, the second and later ones as steps."""
-
-
-def evenly(count: int) -> np.ndarray:
-    """Thresholds of ours, where the prior of `thresholds` is centred."""
-    return np.log(np.arange(1, count + 1) / np.arange(count, 0, -1))
+"""Of each item the published discrimination, the first threshold, and the steps to the next ones."""
 
 
 TYPICAL = {
     "disability_change": 0.0870,
     "disability_change_sd": float(np.sqrt(0.199)),
     "disability_exponent": 0.707,
-    **{f"{item}_discrimination": published for item, (_, published) in ITEMS.items()},
-    **{f"{item}_thresholds": evenly(count).tolist() for item, (count, _) in ITEMS.items()},
-    "pyramidal_thresholds": PYRAMIDAL.tolist(),
+    **{f"{item}_discrimination": discrimination for item, (discrimination, _) in ITEMS.items()},
+    **{f"{item}_thresholds": np.cumsum(steps).tolist() for item, (_, steps) in ITEMS.items()},
     "subject_correlation": [[1.0, 0.114], [0.114, 1.0]],
 }
-"""Published, but for the thresholds of all items except the pyramidal one, which are ours."""
-
-OURS = "evenly spaced around the typical patient, wide; not those of the source"
+"""Published."""
 
 CARD = ModelCard(
     title="The eight functional scores of EDSS in relapsing-remitting multiple sclerosis",
@@ -75,7 +62,7 @@ CARD = ModelCard(
     disease="Multiple sclerosis",
     endpoint="EDSS functional scores",
     source="Novakovic 2017, doi 10.1208/s12248-016-9977-z",
-    status="published values; thresholds of seven items are ours",
+    status="published values",
     units={
         "disability_change": "sd of disability at baseline/year^exponent",
         "disability_change_sd": "sd of disability at baseline/year^exponent",
@@ -87,9 +74,8 @@ CARD = ModelCard(
         "disability_change": "published 0.0870, centred on no change",
         "disability_change_sd": "published variance 0.199",
         "disability_exponent": "published 0.707",
-        **{f"{item}_discrimination": f"published {published:g}" for item, (_, published) in ITEMS.items()},
-        **{f"{item}_thresholds": OURS for item in ITEMS},
-        "pyramidal_thresholds": "published -1.57, then steps of 1.27, 0.823, 1.43 and 1.31",
+        **{f"{item}_discrimination": f"published {value:g}" for item, (value, _) in ITEMS.items()},
+        **{f"{item}_thresholds": "published first threshold and steps, within a factor of 3" for item in ITEMS},
         "subject_correlation": "published 0.114; slightly favours uncorrelated baseline and change",
     },
     limitations=(
@@ -100,10 +86,10 @@ CARD = ModelCard(
 )
 
 
-def near(values: np.ndarray) -> dist.Distribution:
+def near(first: float, *steps: float) -> dist.Distribution:
     """A prior of ordered thresholds around published ones."""
-    start = jnp.asarray(np.concatenate([values[:1], np.log(np.diff(values))]))
-    scale = jnp.asarray(np.concatenate([[1.0], np.full(len(values) - 1, 0.5)]))
+    start = jnp.asarray([first, *np.log(steps)])
+    scale = jnp.asarray([1.0, *([0.5] * len(steps))])
     return dist.TransformedDistribution(dist.Normal(start, scale).to_event(1), transforms.OrderedTransform())
 
 
@@ -116,10 +102,10 @@ DESIGN = Design(
             label=item.replace("_", " "),
             unit="category",
             kind="ordinal",
-            levels=tuple(str(level) for level in range(count + 1)),
+            levels=tuple(str(level) for level in range(len(steps) + 1)),
             higher_is="worse",
         )
-        for item, (count, _) in ITEMS.items()
+        for item, (_, steps) in ITEMS.items()
     },
 )
 """Size as in the source where it says; who comes when is an assumption."""
@@ -134,10 +120,10 @@ def build() -> ProgressionModel:
     )
     items = {
         item: Ordinal(
-            thresholds=near(PYRAMIDAL) if item == "pyramidal" else thresholds(count),
-            discrimination=dist.LogNormal(np.log(published), 0.5),
+            thresholds=near(*steps),
+            discrimination=dist.LogNormal(np.log(discrimination), 0.5),
         )
-        for item, (count, published) in ITEMS.items()
+        for item, (discrimination, steps) in ITEMS.items()
     }
     return ProgressionModel(
         latent={"disability": disability},

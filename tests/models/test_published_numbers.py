@@ -91,6 +91,8 @@ def test_half_of_patients_reach_each_published_threshold_of_pyramidal_function()
     chance = jnp.exp(jnp.stack([law.log_prob(jnp.full((1, 5), float(k))) for k in range(6)]))[:, 0]
     reached = jnp.flip(jnp.cumsum(jnp.flip(chance, 0), 0), 0)[1:]
     np.testing.assert_allclose(jnp.diag(reached), 0.5, atol=1e-9)
+    highest = {item: module("edss_novakovic").TYPICAL[f"{item}_thresholds"][-1] for item in ("ambulation", "visual")}
+    assert highest == pytest.approx({"ambulation": 3.692, "visual": 11.9451})
     assert Hierarchy.of(model("edss_novakovic"), records(DESIGNS["edss_novakovic"])).n_effects == 2
 
 
