@@ -62,8 +62,8 @@ def test_the_page_is_whole(root: Path, tmp_path: Path) -> None:
     """Files without a design are passed over; the same key gives the same bytes."""
     models = tmp_path / "models"
     models.mkdir()
-    for name in ("__init__.py", "aatd_density_tortorici.py"):
-        shutil.copy(root / "models" / name, models / name)
+    shutil.copy(root / "models" / "aatd_density_tortorici.py", models)
+    (models / "other.py").write_text('"""A file without a design."""\n', encoding="utf-8")
     told: list[str] = []
     page = write_gallery(models, tmp_path / "one", key=KEY, tell=told.append)
     text = page.read_text(encoding="utf-8")
