@@ -12,7 +12,7 @@ from numpyro.distributions import constraints
 
 from dpm.components.outcome import Noise
 from dpm.components.scalar import Scalar
-from dpm.components.score import logit_of, share_of
+from dpm.components.score import logit_of, off_bounds, share_of
 from dpm.types import Array, Key, PerVisit
 
 
@@ -84,7 +84,7 @@ class ScoreLogitNormal(dist.Distribution):
 
     def sample(self, key: Key | None, sample_shape: tuple[int, ...] = ()) -> Array:
         drawn = dist.Normal(self.logit, self.sd).sample(key, sample_shape)
-        return self.lower + (self.upper - self.lower) * jax.nn.sigmoid(drawn)
+        return self.lower + (self.upper - self.lower) * off_bounds(jax.nn.sigmoid(drawn))
 
     def log_prob(self, value: Array) -> Array:
         width = self.upper - self.lower

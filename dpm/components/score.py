@@ -21,14 +21,18 @@ from dpm.types import Array, Key, PerVisit
 EDGE = 1e-4
 """How near to a bound, as a share of the scale, a course may come."""
 
+ROUNDED = 1e-9
+"""How near a draw may: rounding would put it on the bound, where the density is zero."""
+
 
 def share_of(course: PerVisit, lower: int, upper: int) -> PerVisit:
     """The share of the scale, held inside its bounds."""
     return jnp.clip((course - lower) / (upper - lower), EDGE, 1.0 - EDGE)
 
 
-ROUNDED = 1e-9
-"""Of the range of a score: nearer to a bound than this no draw is."""
+def off_bounds(share: PerVisit) -> PerVisit:
+    """A drawn share of the scale, not so near to a bound that rounding puts it there."""
+    return jnp.clip(share, ROUNDED, 1.0 - ROUNDED)
 
 
 def logit_of(share: PerVisit) -> PerVisit:
@@ -109,8 +113,7 @@ class ScoreBeta(dist.Distribution):
         assert key is not None
         inner, end = jax.random.split(key)
         a, b = self.share * self.precision, (1.0 - self.share) * self.precision
-        # A draw so near to a bound that rounding puts it there would be impossible under the density.
-        drawn = jnp.clip(jax.random.beta(inner, a, b, (*sample_shape, *self.share.shape)), ROUNDED, 1.0 - ROUNDED)
+        drawn = off_bounds(jax.random.beta(inner, a, b, (*sample_shape, *self.share.shape)))
         if self.cuts is not None:
             above, inside = _ends(self.share, self.cuts)
             u = jax.random.uniform(end, drawn.shape)

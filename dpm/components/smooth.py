@@ -91,13 +91,11 @@ class PenalisedSpline(Smooth):
         weights = self._departures @ shape
 
         def departure(t: Array) -> Array:
-            return sum((w * cubic(u) for w, u in zip(weights, self._places(t), strict=True)), jnp.zeros(()))
+            at = places(t, self.between, self.pieces)
+            return sum((w * cubic(u) for w, u in zip(weights, at, strict=True)), jnp.zeros(()))
 
         value, steepness = jax.jvp(departure, (inside,), (jnp.ones_like(inside),))
         return level + slope * time + spread * (value + steepness * (time - inside))
-
-    def _places(self, time: Array) -> list[Array]:
-        return places(time, self.between, self.pieces)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +110,7 @@ class MonotoneSpline(Smooth):
     Attributes:
         level: at the first time, $\ell$ [outcome unit].
         rise: from the first time to the last, $r$ [outcome unit].
-        concentration: $a$; the larger, the closer to a straight line.
+        concentration: $a$, a whole number; the larger, the more alike the weights and the steadier the rise.
         pieces: intervals of equal length between the two times.
 
     Source: Ramsay 1988, doi 10.1214/ss/1177012761.
@@ -131,11 +129,13 @@ class MonotoneSpline(Smooth):
 
     def curve(self, time: PerVisit, *, level: Any, rise: Any, shape: Array) -> PerVisit:
         first, last = self.between
-        inside = jnp.clip(time, first, last)
+        inside, start, end = (
+            [cubic_integral(u) for u in places(t, self.between, self.pieces)]
+            for t in (jnp.clip(time, first, last), jnp.asarray(first), jnp.asarray(last))
+        )
         total = jnp.zeros(())
-        for k, u in enumerate(places(inside, self.between, self.pieces)):
-            start, end = (cubic_integral(places(jnp.asarray(t), self.between, self.pieces)[k]) for t in self.between)
-            total = total + shape[k] * (cubic_integral(u) - start) / (end - start)
+        for weight, now, low, high in zip(shape, inside, start, end, strict=True):
+            total = total + weight * (now - low) / (high - low)
         return level + rise * total
 
 

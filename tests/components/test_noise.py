@@ -298,6 +298,12 @@ def test_rising_factorials_and_log_odds_against_scipy() -> None:
         known = special.gammaln(x + n) - special.gammaln(x)
         scale = np.maximum(1.0, np.abs(special.gammaln(x + n)))
         assert np.max(np.abs(np.asarray(log_rising(jnp.asarray(x), jnp.asarray(n))) - known) / scale) < 1e-12
+        slope = jax.vmap(jax.grad(log_rising), (0, None))(jnp.asarray(x), jnp.asarray(n))
+        np.testing.assert_allclose(slope, special.digamma(x + n) - special.digamma(x), rtol=1e-9, atol=1e-12)
+        bend = jax.vmap(jax.grad(jax.grad(log_rising)), (0, None))(jnp.asarray(x), jnp.asarray(n))
+        np.testing.assert_allclose(bend, special.polygamma(1, x + n) - special.polygamma(1, x), rtol=1e-8, atol=1e-12)
+        by_n = jax.vmap(jax.grad(log_rising, 1), (0, None))(jnp.asarray(x), jnp.asarray(n + 0.5))
+        np.testing.assert_allclose(by_n, special.digamma(x + n + 0.5), rtol=1e-10, atol=1e-12)
     u = jnp.asarray([-800.0, -40.0, -36.0, -3.0, 0.0, 2.0, 30.0, 800.0])
     np.testing.assert_allclose(log_expit(u), special.log_expit(np.asarray(u)), rtol=1e-12, atol=1e-15)
     slope = jax.vmap(jax.grad(log_expit))(u)
