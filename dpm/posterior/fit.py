@@ -51,14 +51,12 @@ def fit(model: Model, cohort: Cohort, *, method: Method, key: Key, keep_subjects
     refuse_missing_as_values(model, records)
     _refuse_limits_as_values(model, cohort, records)
     refuse_impossible_data(model, cohort, records)
-    notes = list(require_paces(model, cohort))
+    notes = require_paces(model, cohort)
     large = records.time.size > BUCKETS_FROM
     draws = method.run(model, bucketed(records, cohort.visit_counts) if large else records, key=key)
-    notes += told_by_prior(
-        information(Hierarchy.of(model, records), records, draws.sites, key=jax.random.fold_in(key, 1))
-    )
-    draws = replace(draws, facts={**draws.facts, "notes": notes} if notes else draws.facts)
-    return Posterior.of(model, cohort, encodings, draws, method=repr(method), keep_subjects=keep_subjects)
+    posterior = Posterior.of(model, cohort, encodings, draws, method=repr(method), keep_subjects=keep_subjects)
+    notes += told_by_prior(information(posterior, records, key=jax.random.fold_in(key, 1)))
+    return replace(posterior, provenance={**posterior.provenance, "notes": list(notes)}) if notes else posterior
 
 
 def _refuse_limits_as_values(model: Model, cohort: Cohort, records: Records) -> None:

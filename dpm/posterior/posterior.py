@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from dpm.errors import PosteriorError
 from dpm.inference.draws import Draws
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.population import population_values
-from dpm.types import Array, Float, Key, Model
+from dpm.types import Array, Float, Key, Model, Sites
 
 LEADING = ("chain", "draw")
 
@@ -121,7 +122,7 @@ class Posterior:
                 raise PosteriorError("vectors", "a key to draw new levels with", got)
             else:
                 stacked[site.name] = jax.random.normal(jax.random.fold_in(key, number), (len(kept), *site.shape))
-        return jax.jit(jax.vmap(hierarchy.unconstrain))(stacked)
+        return _unconstrained(stacked, hierarchy)
 
     def hierarchy(self, records: Records) -> Hierarchy:
         """The model split at its plate for these records, checked against the draws.
@@ -168,6 +169,11 @@ class Posterior:
                 str(path), "a posterior saved by dpm", type(problem).__name__, "Fit again, or give another file."
             ) from problem
         return cls(model=model, tree=tree, encodings=encodings, estimates=estimates, provenance=provenance)
+
+
+@partial(jax.jit, static_argnums=1)
+def _unconstrained(stacked: Sites, hierarchy: Hierarchy) -> Array:
+    return jax.vmap(hierarchy.unconstrain)(stacked)
 
 
 def _mismatch(have: Mapping[str, tuple[int, ...]], hierarchy: Hierarchy, records: Records) -> str:

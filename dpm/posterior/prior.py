@@ -1,6 +1,6 @@
 """What a model says before it has seen any data, and how much the data moved it."""
 
-from collections.abc import Mapping
+from functools import partial
 
 import jax
 import numpy as np
@@ -12,6 +12,7 @@ from numpyro import handlers
 from dpm.cohort.records import Records
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.plate_rule import innermost
+from dpm.posterior.posterior import Posterior
 from dpm.posterior.predict import predict_population
 from dpm.types import Array, Float, Key, Model
 
@@ -26,14 +27,18 @@ PERCENTILES = (5, 25, 50, 75, 95)
 
 def prior_vectors(hierarchy: Hierarchy, records: Records, count: int, *, key: Key) -> Float[Array, "draw population"]:
     """Draws of the population values from their priors, unconstrained; zero where a prior is flat."""
+    return _prior_vectors(key, records, hierarchy, count)
 
-    def one(own: Key, data: Records) -> Array:
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _prior_vectors(key: Key, records: Records, hierarchy: Hierarchy, count: int) -> Array:
+    def one(own: Key) -> Array:
         with handlers.block():
             filled = handlers.seed(handlers.substitute(hierarchy.model, substitute_fn=_flat_at_zero), own)
-            trace = handlers.trace(filled).get_trace(data)
+            trace = handlers.trace(filled).get_trace(records)
         return hierarchy.unconstrain({site.name: trace[site.name]["value"] for site in hierarchy.population})
 
-    return jax.jit(jax.vmap(one, (0, None)))(jax.random.split(key, count), records)
+    return jax.vmap(one)(jax.random.split(key, count))
 
 
 def _flat_at_zero(message: dict[str, object]) -> Array | None:
@@ -41,7 +46,7 @@ def _flat_at_zero(message: dict[str, object]) -> Array | None:
     return jnp.zeros(prior.shape()) if isinstance(prior, dist.ImproperUniform) else None
 
 
-def information(hierarchy: Hierarchy, records: Records, sites: Mapping[str, np.ndarray], *, key: Key) -> pd.DataFrame:
+def information(posterior: Posterior, records: Records, *, key: Key) -> pd.DataFrame:
     r"""How much the data tell of each population value, against its prior.
 
     $$1 - \mathrm{var}(\varphi \mid y) / \mathrm{var}(\varphi)$$
@@ -50,24 +55,22 @@ def information(hierarchy: Hierarchy, records: Records, sites: Mapping[str, np.n
     posterior is the prior again.
 
     Args:
-        hierarchy: of the model.
-        records: of the fit.
-        sites: draws of the posterior, leading axes `(chain, draw)`.
+        posterior: of the fit.
+        records: of the fit, `cohort.records(posterior.encodings)`.
         key: of draws from the prior.
 
     Returns:
         Columns `name`, `prior_sd`, `posterior_sd`, `learned`; flat priors are left out.
 
+    Raises:
+        PosteriorError: the posterior is not of this model.
+
     Source: Betancourt 2018, "Calibrating Model-Based Inferences and Decisions", section 3.1 (posterior contraction).
     """
-    before = np.asarray(prior_vectors(hierarchy, records, PRIOR_DRAWS, key=key))
-    stacked = {
-        site.name: jnp.asarray(sites[site.name]).reshape(-1, *np.shape(sites[site.name])[2:])
-        for site in hierarchy.population
-    }
-    after = np.asarray(jax.jit(jax.vmap(hierarchy.unconstrain))(stacked))
-    prior, posterior = before.std(axis=0), after.std(axis=0)
-    table = pd.DataFrame({"name": hierarchy.population_names(), "prior_sd": prior, "posterior_sd": posterior})
+    hierarchy = posterior.hierarchy(records)
+    prior = np.asarray(prior_vectors(hierarchy, records, PRIOR_DRAWS, key=key)).std(axis=0)
+    told = np.asarray(posterior.vectors(hierarchy)).std(axis=0)
+    table = pd.DataFrame({"name": hierarchy.population_names(), "prior_sd": prior, "posterior_sd": told})
     table = table[table["prior_sd"] > 0].reset_index(drop=True)
     return table.assign(learned=1.0 - (table["posterior_sd"] / table["prior_sd"]) ** 2)
 
@@ -101,26 +104,31 @@ def prior_predictive(model: Model, records: Records, *, key: Key, draws: int = 2
     hierarchy = Hierarchy.of(model, records)
     prior_key, course_key = jax.random.split(key)
     vectors = prior_vectors(hierarchy, records, draws, key=prior_key)
-    new = records.at(records.time)
-
-    def one(vector: Array, own: Key, at: Records) -> Mapping[str, Array]:
-        return predict_population(hierarchy, vector, at, key=own).measurement
-
-    drawn = jax.jit(jax.vmap(one, (0, 0, None)))(vectors, jax.random.split(course_key, draws), new)
+    drawn = _measured(vectors, records.at(records.time), course_key, hierarchy)
     time = np.median(np.asarray(records.time), axis=1)
-    rows = []
-    for outcome, values in drawn.items():
-        levels = np.nanpercentile(np.asarray(values), PERCENTILES, axis=(0, 2))
-        for percentile, row in zip(PERCENTILES, levels, strict=True):
-            rows.append(
-                pd.DataFrame(
-                    {
-                        "outcome": outcome,
-                        "visit": np.arange(len(time)),
-                        "time": time,
-                        "percentile": percentile,
-                        "value": row,
-                    }
-                )
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "outcome": outcome,
+                    "visit": np.arange(len(time)),
+                    "time": time,
+                    "percentile": percentile,
+                    "value": np.nanpercentile(np.asarray(values), percentile, axis=(0, 2)),
+                }
             )
-    return pd.concat(rows, ignore_index=True)
+            for outcome, values in drawn.items()
+            for percentile in PERCENTILES
+        ],
+        ignore_index=True,
+    )
+
+
+@partial(jax.jit, static_argnums=3)
+def _measured(vectors: Array, records: Records, key: Key, hierarchy: Hierarchy) -> dict[str, Array]:
+    """A measurement of every subject at each draw; events, which cost far more to draw, are never computed."""
+
+    def one(vector: Array, own: Key) -> dict[str, Array]:
+        return dict(predict_population(hierarchy, vector, records, key=own).measurement)
+
+    return jax.vmap(one)(vectors, jax.random.split(key, len(vectors)))

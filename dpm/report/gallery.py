@@ -2,7 +2,7 @@
 
 import base64
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +19,7 @@ from dpm.components.clock import LatentTime, Since
 from dpm.components.describe import describe_model
 from dpm.components.progression import ProgressionModel
 from dpm.inference.hierarchy import Hierarchy
-from dpm.posterior.predict import predict_population, predict_subject
+from dpm.posterior.predict import Predicted, predict_population, predict_subject
 from dpm.posterior.prior import prior_predictive
 from dpm.report.document import page
 from dpm.report.equations import mathml
@@ -34,10 +34,8 @@ SUBJECTS = 400
 SHOWN = 40
 """Subjects whose measurements are drawn."""
 
-FEW = 4
-"""Outcomes of a model that are drawn; the page says how many there are."""
-
 GRID = 60
+"""Times at which courses and shares are drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +102,7 @@ def _entry(name: str, module: ModuleType, folder: Path, *, key: Key) -> Entry:
     card, described = module.CARD, describe_model(model)
     who, what, before = jax.random.split(key, 3)
     cohort = design.simulate(model, values, key=who, n=SHOWN)
-    drawings = {"courses": (typical_panels(model, design, values, cohort, key=what), _course_caption(values))}
+    drawings = {"courses": (typical_panels(model, design, values, cohort, key=what), _course_caption(model, values))}
     priors = prior_panels(model, design, key=before)
     if priors:
         caption = (
@@ -131,12 +129,21 @@ def _entry(name: str, module: ModuleType, folder: Path, *, key: Key) -> Entry:
     )
 
 
-def _course_caption(values: object) -> str:
+def _course_caption(model: ProgressionModel, values: object) -> str:
+    """What the first figure shows, and nothing that is not in it."""
     at = "typical values of the model" if values else "medians of the priors, for want of published values"
-    return (
-        f"At the {at}: the course of a subject without deviations (line), where the courses of 90 % of subjects lie "
-        f"(band, {SUBJECTS} subjects) and the measurements of {SHOWN} simulated subjects."
-    )
+    said = []
+    if model.outcomes:
+        line = "the median course of subjects" if model.subtypes else "the course of a subject without deviations"
+        said.append(
+            f"{line} at the median of covariates (line), where the courses of 90 % of subjects lie (band) and the "
+            f"measurements of {SHOWN} simulated subjects"
+        )
+    if model.states:
+        said.append("the share of subjects in each state")
+    if model.events:
+        said.append("the share of subjects still free of the event")
+    return f"At the {at}: {'; '.join(said)}. Bands and shares are of {SUBJECTS} subjects."
 
 
 def typical_panels(
@@ -159,21 +166,26 @@ def typical_panels(
     records = records.at(_visits(grid, origin, design))
     hierarchy = Hierarchy.of(model, records)
     vector = population_vector(hierarchy, values, records)
-    drawn = jax.jit(lambda k, at: predict_population(hierarchy, vector, at, key=k))(how, records)
-    panels: list[Panel] = []
     still = jnp.zeros((hierarchy.n_effects, SUBJECTS))
-    typical = None if hierarchy.summed else predict_subject(hierarchy, vector, still, records, key=how).course
-    for name in list(model.outcomes)[:FEW]:
-        course = np.asarray(drawn.course[name])
-        middle = course if typical is None else np.asarray(typical[name])
+
+    @jax.jit
+    def courses(at: Records) -> tuple[Predicted, Mapping[str, Array]]:
+        population = predict_population(hierarchy, vector, at, key=how)
+        if hierarchy.summed:
+            return population, population.course
+        return population, predict_subject(hierarchy, vector, still, at, key=how).course
+
+    drawn, typical = courses(records)
+    panels: list[Panel] = []
+    for name in model.outcomes:
         step = max(len(design.parts), 1)
-        low, high = np.nanpercentile(course, (5, 95), axis=1)
+        low, high = np.nanpercentile(np.asarray(drawn.course[name]), (5, 95), axis=1)
         panels.append(
             CoursePanel(
                 label=_label(design, name),
                 clock=clock,
                 time=np.asarray(grid),
-                typical=np.nanmedian(middle, axis=1)[::step],
+                typical=np.nanmedian(np.asarray(typical[name]), axis=1)[::step],
                 low=low[::step],
                 high=high[::step],
                 subjects=list(_seen(cohort, name, model)),
@@ -201,10 +213,12 @@ def typical_panels(
 
 def prior_panels(model: ProgressionModel, design: Design, *, key: Key) -> tuple[Panel, ...]:
     """What the priors expect of each outcome in a design."""
+    if not model.outcomes:
+        return ()
     who, how = jax.random.split(key)
     table = prior_predictive(model, design.planned(key=who, n=SHOWN), key=how)
     panels = []
-    for name in list(model.outcomes)[:FEW]:
+    for name in model.outcomes:
         rows = table[table["outcome"] == name].drop_duplicates(["time", "percentile"])
         wide = rows.pivot_table(index="time", columns="percentile", values="value", dropna=False)
         panels.append(

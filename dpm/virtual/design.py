@@ -10,7 +10,7 @@ from jax import numpy as jnp
 from numpyro import distributions as dist
 
 from dpm.cohort.cohort import Cohort
-from dpm.cohort.event_role import EventRole
+from dpm.cohort.event_role import CENSORED, EventRole
 from dpm.cohort.outcome_role import OutcomeRole
 from dpm.cohort.read import read_cohort
 from dpm.cohort.records import EventRecords, Records
@@ -20,8 +20,9 @@ from dpm.errors import VirtualError
 from dpm.inference.hierarchy import Hierarchy
 from dpm.posterior.predict import Predicted, predict_population
 from dpm.posterior.prior import PRIOR_DRAWS, prior_vectors
-from dpm.types import Array, Float, Key
-from dpm.virtual.simulated_table import in_its_unit
+from dpm.types import Array, Bool, Float, Key
+from dpm.virtual.simulate import given_population, planned_visits
+from dpm.virtual.simulated_table import in_its_unit, subject_ids
 
 WEEKS = 52
 """In a year: how finely the entry into a state is drawn whose time is known."""
@@ -54,17 +55,14 @@ class Design:
     follow_up: float | None = None
 
     def __post_init__(self) -> None:
-        if self.times[:1] != (0.0,) or any(b <= a for a, b in zip(self.times, self.times[1:], strict=False)):
-            raise VirtualError("Design: times", "0 and later times, each once, in order", str(self.times))
-        if self.n < 1:
-            raise VirtualError("Design: n", "at least 1 subject", f"{self.n}")
+        planned_visits("Design", self.n, self.times)
         if len(self.events) > 1:
             do = "Follow several by one process with several types."
             raise VirtualError("Design: events", "one process at most, which ends follow-up", f"{len(self.events)}", do)
 
     @property
     def roles(self) -> Roles:
-        """Of the table that `cohort` reads."""
+        """Of the table that a simulated cohort is read from."""
         return Roles(
             subject="subject",
             time=TimeRole(column="time", unit="years"),
@@ -89,7 +87,8 @@ class Design:
             n: subjects, where other than the design's.
             times: of visits, where other than the design's [years].
         """
-        n, grid = self.n if n is None else n, np.repeat(times or self.times, max(len(self.parts), 1))
+        n = self.n if n is None else n
+        grid = np.repeat(planned_visits("Design.planned", n, times or self.times), max(len(self.parts), 1))
         time = jnp.broadcast_to(jnp.asarray(grid)[:, None], (len(grid), n))
         keys = iter(jax.random.split(key, len(self.covariates) + len(self.clocks) + len(self.groups) + 1))
         covariates = {name: prior.sample(next(keys), (n,)).astype(float) for name, prior in self.covariates.items()}
@@ -133,18 +132,40 @@ class Design:
             n: subjects, where other than the design's.
 
         Raises:
-            VirtualError: a value is missing, or of a site that is not there.
+            VirtualError: a value is missing, impossible, or of a site that is not there; outcomes or types of events
+                are not those of the model.
             ModelError: the model names what the design lacks.
         """
+        self._require_own(model)
         who, what = jax.random.split(key)
         records = self.planned(key=who, n=n, times=self._grid(model))
         hierarchy = Hierarchy.of(model, records)
         drawn = predict_population(hierarchy, population_vector(hierarchy, values, records), records, key=what)
-        frame = self._table(records, drawn)
+        frame = self._table(model, records, drawn)
         kept = np.ones(len(frame), dtype=bool)
         for name, states in model.states.items():
-            kept &= self._seen(frame, name, tuple(states.exact))
+            kept &= self._seen(frame, name, states.exact)
         return read_cohort(frame[kept].reset_index(drop=True), self.roles)
+
+    def _require_own(self, model: ProgressionModel) -> None:
+        """Refuse outcomes and events that the model does not draw.
+
+        Raises:
+            VirtualError: there are such.
+        """
+        for kind, mine, drawn in (
+            ("outcomes", set(self.outcomes), {*model.outcomes, *model.states}),
+            ("events", set(self.events), set(model.events)),
+        ):
+            if mine != drawn:
+                expected = f"those of the model, {', '.join(sorted(drawn)) or 'none'}"
+                raise VirtualError(f"Design: {kind}", expected, ", ".join(sorted(mine)) or "none")
+
+    def _causes(self, model: ProgressionModel, process: str) -> list[str]:
+        """The type of each cause that the model numbers from 1 on; the first one that counts, where several do."""
+        types = self.events[process]
+        kinds = model.events[process].kinds(types)
+        return [types[kinds.index(number)] for number in range(1, max(kinds) + 1)]
 
     def _grid(self, model: ProgressionModel) -> tuple[float, ...]:
         if not any(states.exact for states in model.states.values()):
@@ -152,22 +173,21 @@ class Design:
         weeks = np.arange(1, int(self.times[-1] * WEEKS)) / WEEKS
         return tuple(float(t) for t in np.union1d(np.round(weeks, 6), np.round(self.times, 6)))
 
-    def _table(self, records: Records, drawn: Predicted) -> pd.DataFrame:
+    def _table(self, model: ProgressionModel, records: Records, drawn: Predicted) -> pd.DataFrame:
         """A row per subject and planned visit, in the columns of `roles`."""
         visits, n = records.time.shape
-        ids = np.array([f"S{k:0{len(str(n))}d}" for k in range(1, n + 1)], dtype=object)
-        fixed: dict[str, np.ndarray] = {"subject": ids}
+        fixed: dict[str, np.ndarray] = {"subject": subject_ids(n)}
         for values in (records.covariates, records.origins):
             fixed |= {name: np.asarray(each) for name, each in values.items()}
         for name, met in self.groups.items():
             fixed[name] = np.array(met, dtype=object)[np.asarray(records.groups[name]).argmax(axis=0)]
         end = np.full(n, np.inf)
-        for name, types in self.events.items():
+        for name in self.events:
             time, kind = np.asarray(drawn.events[name]).T
             last = self.times[-1] if self.follow_up is None else self.follow_up
-            happened = (kind > 0) & (time < last)
-            end = np.where(happened, time, last)
-            fixed[name] = np.where(happened, np.array([*types, ""], dtype=object)[kind.astype(int) - 1], "censored")
+            kind = np.where(time < last, kind, 0).astype(int)
+            end = np.where(kind > 0, time, last)
+            fixed[name] = np.array([CENSORED, *self._causes(model, name)], dtype=object)[kind]
             fixed[f"{name}_time"] = end
         columns = {name: np.repeat(values, visits) for name, values in fixed.items()}
         columns["time"] = np.asarray(records.time).T.ravel()
@@ -179,7 +199,7 @@ class Design:
             columns[role.column] = in_its_unit(name, role, measured)
         return pd.DataFrame(columns)[~after]
 
-    def _seen(self, frame: pd.DataFrame, name: str, exact: tuple[str, ...]) -> Float[np.ndarray, " row"]:
+    def _seen(self, frame: pd.DataFrame, name: str, exact: tuple[str, ...]) -> Bool[np.ndarray, " row"]:
         """Rows of planned visits up to the first entry into a state of `exact`, and of that entry."""
         entered = frame[self.outcomes[name].column].isin(exact)
         already = entered.groupby(frame["subject"]).cumsum() - entered.astype(int)
@@ -193,15 +213,15 @@ def population_vector(
     """Values by site as a model's card gives them, unconstrained; None: the medians of the priors.
 
     Raises:
-        VirtualError: a value is missing, or of a site that is not there.
+        VirtualError: a value is missing, impossible, or of a site that is not there.
     """
     if values is None:
         return jnp.median(prior_vectors(hierarchy, records, PRIOR_DRAWS, key=jax.random.key(0)), axis=0)
-    given = {name: jnp.asarray(np.asarray(value, dtype=np.float64)) for name, value in values.items()}
+    given = dict(values)
     if CORRELATION_SITE in given:
-        given[f"{CORRELATION_SITE}_cholesky"] = jnp.linalg.cholesky(given.pop(CORRELATION_SITE))
-    sites = {site.name for site in hierarchy.population}
-    if set(given) != sites:
-        odd = ", ".join(sorted(sites ^ set(given)))
-        raise VirtualError("values", f"a value for each of {', '.join(sorted(sites))}", f"missing or unknown: {odd}")
-    return hierarchy.unconstrain(given)
+        matrix = jnp.asarray(np.asarray(given.pop(CORRELATION_SITE), dtype=np.float64))
+        given[f"{CORRELATION_SITE}_cholesky"] = jnp.linalg.cholesky(matrix)
+    missing = sorted({site.name for site in hierarchy.population} - set(given))
+    if missing:
+        raise VirtualError("Design: values", "a value for each population site", f"none for {', '.join(missing)}")
+    return hierarchy.unconstrain(given_population("Design", hierarchy, records, given, key=jax.random.key(0)))

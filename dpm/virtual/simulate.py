@@ -67,7 +67,7 @@ def simulate_cohort(
     chosen = np.asarray(jax.random.choice(who_key, like.n_subjects, (n,)))
     records = like.records(Encodings.learn(like))
     hierarchy = Hierarchy.of(model, records)
-    population = _population(hierarchy, records, values or {}, key=value_key)
+    population = given_population("simulate_cohort", hierarchy, records, values or {}, key=value_key)
     planned = jnp.broadcast_to(jnp.asarray(grid)[:, None], (len(grid), n))
     new = records.take(chosen).at(planned)
     drawn = predict_population(hierarchy, hierarchy.unconstrain(population), new, key=course_key).measurement
@@ -82,11 +82,8 @@ def simulate_cohort(
 
 
 def _checked(n: int, times: Sequence[float], missing: float, dropout_rate: float) -> Float[np.ndarray, " visit"]:
-    grid = np.asarray(times, dtype=np.float64)
-    bad = grid.ndim != 1 or grid.size < 2 or not np.isfinite(grid).all() or grid[0] != 0
+    grid = planned_visits("simulate_cohort", n, times)
     rules = {
-        "n": (n >= 1, "at least 1 subject", f"{n}"),
-        "times": (not bad and bool((np.diff(grid) > 0).all()), "0 and later times, each once, in order", f"{times}"),
         "missing": (0 <= missing < 1, "a share from 0 to below 1", f"{missing:g}"),
         "dropout_rate": (0 <= dropout_rate < np.inf, "a rate from 0 upwards, per year", f"{dropout_rate:g}"),
     }
@@ -96,15 +93,36 @@ def _checked(n: int, times: Sequence[float], missing: float, dropout_rate: float
     return grid
 
 
-def _population(hierarchy: Hierarchy, records: Records, values: Mapping[str, object], *, key: Key) -> Sites:
-    """A value for every population site: the given one, or one draw from the prior."""
+def planned_visits(where: str, n: int, times: Sequence[float]) -> Float[np.ndarray, " visit"]:
+    """The times of planned visits [years].
+
+    Raises:
+        VirtualError: nobody is planned, or the times are not 0 and later ones in order; `where` begins the message.
+    """
+    if n < 1:
+        raise VirtualError(f"{where}: n", "at least 1 subject", f"{n}")
+    grid = np.asarray(times, dtype=np.float64)
+    if grid.ndim != 1 or grid.size < 2 or not np.isfinite(grid).all() or grid[0] != 0 or (np.diff(grid) <= 0).any():
+        raise VirtualError(f"{where}: times", "0 and later times, each once, in order", f"{times}")
+    return grid
+
+
+def given_population(
+    where: str, hierarchy: Hierarchy, records: Records, values: Mapping[str, object], *, key: Key
+) -> Sites:
+    """A value for every population site: the given one, or one draw from the prior.
+
+    Raises:
+        VirtualError: a site is unknown or its value impossible, or a flat prior has none; `where` begins the message.
+    """
     sites = [site.name for site in hierarchy.population]
     unknown = sorted(set(values) - set(sites))
     if unknown:
-        raise VirtualError("simulate_cohort: values", f"sites among {', '.join(sites)}", ", ".join(unknown))
+        raise VirtualError(f"{where}: values", f"sites among {', '.join(sites)}", ", ".join(unknown))
     given = {name: jnp.asarray(np.asarray(value, dtype=np.float64)) for name, value in values.items()}
+    checked = _Given(where, given, frozenset(sites))
     with handlers.block():
-        filled = handlers.substitute(handlers.seed(hierarchy.model, key), substitute_fn=_Given(given, frozenset(sites)))
+        filled = handlers.substitute(handlers.seed(hierarchy.model, key), substitute_fn=checked)
         trace = handlers.trace(filled).get_trace(records)
     return {name: jnp.asarray(trace[name]["value"]) for name in sites}
 
@@ -113,6 +131,7 @@ def _population(hierarchy: Hierarchy, records: Records, values: Mapping[str, obj
 class _Given:
     """Given values, checked against their priors before the model computes with them; a flat prior needs one."""
 
+    where: str
     values: Sites
     population: frozenset[str]
 
@@ -124,9 +143,9 @@ class _Given:
         if value is not None:
             if value.shape != prior.shape() or not bool(jnp.all(prior.support(value))):
                 expected = f"a value of shape {prior.shape()} in the support of its prior"
-                raise VirtualError(f"simulate_cohort: values.{name}", expected, f"{np.asarray(value).tolist()}")
+                raise VirtualError(f"{self.where}: values.{name}", expected, f"{np.asarray(value).tolist()}")
         elif isinstance(innermost(prior), dist.ImproperUniform):
-            raise VirtualError(f"simulate_cohort: values.{name}", "a value, for its prior is flat", "none")
+            raise VirtualError(f"{self.where}: values.{name}", "a value, for its prior is flat", "none")
         return value
 
 

@@ -56,15 +56,20 @@ def simulated_table(
         end: of each subject's follow-up [years].
     """
     assert roles.time is not None
-    n, width = len(chosen), len(str(len(chosen)))
-    ids = np.array([f"S{k:0{width}d}" for k in range(1, n + 1)], dtype=object)
-    baseline = {roles.subject: ids} | _baseline(like, roles, chosen) | _follow_up(roles, end)
+    n = len(chosen)
+    baseline = {roles.subject: subject_ids(n)} | _baseline(like, roles, chosen) | _follow_up(roles, end)
     columns = {name: np.repeat(values, len(times)) for name, values in baseline.items()}
     columns[roles.time.column] = np.tile(times * PER_YEAR[roles.time.unit] + roles.time.origin, n)
     for name, values in measured.items():
         columns[roles.outcomes[name].column] = in_its_unit(name, roles.outcomes[name], values.T.ravel())
     took_place = np.tile(times, n) <= np.repeat(end, len(times))
     return pd.DataFrame(columns)[took_place].reset_index(drop=True)
+
+
+def subject_ids(n: int) -> np.ndarray:
+    """S1 to Sn, with zeros before the number so that text sorts them."""
+    width = len(str(n))
+    return np.array([f"S{k:0{width}d}" for k in range(1, n + 1)], dtype=object)
 
 
 def _baseline(like: Cohort, roles: Roles, chosen: Int[np.ndarray, " subject"]) -> Columns:

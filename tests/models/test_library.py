@@ -26,7 +26,7 @@ DRAWS = 100
 
 
 @dataclass(frozen=True)
-class Design:
+class Shown:
     """What a model is shown: an outcome's measurements, and what else it reads.
 
     `answers` are times [years on the model's clock] and the typical course there, as published, with sites of `given`
@@ -48,20 +48,20 @@ class Design:
 
 
 DESIGNS = {
-    "adas_cog_conrado": Design(
+    "adas_cog_conrado": Shown(
         "adas_cog",
         (10.0, 60.0),
         covariates=("male",),
         answers={0.0: 22.200, 1.0: 25.868, 2.0: 30.136, 3.0: 35.090, 5.0: 47.241},
     ),
-    "adas_cog_rogers": Design(
+    "adas_cog_rogers": Shown(
         "adas_cog",
         (10.0, 60.0),
         covariates=("mmse", "age", "female", "apoe4", "trial", "symptomatic"),
         event="dropout",
         groups=("study",),
     ),
-    "cdr_sob_delor": Design(
+    "cdr_sob_delor": Shown(
         "cdr_sob",
         (1.0, 12.0),
         covariates=("log_cdr", "log_adas", "log_mmse", "cdr", "faq", "hippocampus"),
@@ -69,21 +69,21 @@ DESIGNS = {
         answers={0.0: 0.20, 4.0: 1.00, 8.0: 5.53, 10.0: 10.59},
         within=0.006,
     ),
-    "dmd_walk_hamuro": Design(
+    "dmd_walk_hamuro": Shown(
         "walk",
         (100.0, 500.0),
         ("age", 7.0),
         answers={12.0: 279.2, 14.0: 109.4, 9.837: 462.8 - 5.0 * np.log(2.0)},
         within=0.06,
     ),
-    "dmd_walk_hajjar": Design(
+    "dmd_walk_hajjar": Shown(
         "walk",
         (100.0, 500.0),
         ("age", 7.0),
         answers={6.0: 419.9, 8.0: 411.4, 10.0: 357.2, 12.0: 175.2, 14.0: 35.5},
         within=0.06,
     ),
-    "dmd_nsaa": Design(
+    "dmd_nsaa": Shown(
         "nsaa",
         (0.0, 34.0),
         ("age", 5.0),
@@ -92,14 +92,14 @@ DESIGNS = {
         answers={6.5: 26.0},
         within=0.05,
     ),
-    "sma_motor_function": Design(
+    "sma_motor_function": Shown(
         "standing",
         (0.0, 100.0),
         ("age", 5.0),
         covariates=("type3",),
         others={"proximal": (0.0, 100.0), "distal": (0.0, 100.0)},
     ),
-    "friedreich_ataxia": Design(
+    "friedreich_ataxia": Shown(
         "mfars",
         (5.0, 90.0),
         ("since_onset", 6.0),
@@ -108,8 +108,8 @@ DESIGNS = {
         others={"sara": (2.0, 38.0)},
         answers={10.5: 46.5 - 3.3, 12.0: 46.5, 13.5: 46.5 + 3.3},
     ),
-    "huntington_motor": Design("motor", (0.0, 124.0), ("age", 40.0), covariates=("cag", "trial")),
-    "edss_novakovic": Design(
+    "huntington_motor": Shown("motor", (0.0, 124.0), ("age", 40.0), covariates=("cag", "trial")),
+    "edss_novakovic": Shown(
         "pyramidal",
         (0.0, 5.0),
         others={
@@ -123,26 +123,26 @@ DESIGNS = {
         },
         answers={0.0: 1.8766, 1.0: 1.9714, 2.0: 2.0313, 5.0: 2.1722},
     ),
-    "parkinson_updrs_lee": Design(
+    "parkinson_updrs_lee": Shown(
         "updrs_change", (-5.0, 10.0), covariates=("treated",), answers={6.5 * 28.0 / 365.25: 3.625}
     ),
-    "cf_fev1_harun": Design(
+    "cf_fev1_harun": Shown(
         "fev1", (50.0, 110.0), ("age", 6.0), answers={5.0: 92.93, 8.0: 81.13, 10.0: 74.39, 14.0: 66.53}, within=0.006
     ),
-    "aatd_density_tortorici": Design(
+    "aatd_density_tortorici": Shown(
         "density",
         (20.0, 70.0),
         covariates=("exposure", "fev1_excess"),
         answers={0.0: 46.89, 1.0: 44.71, 720 / 365.25 + 1.0: 46.89 - 2.18 * (720 / 365.25 + 1.0) + 0.20},
     ),
-    "bietti_acuity_zhang": Design("acuity", (0.0, 2.0), part=True, answers={0.0: 0.6, 10.0: 1.166}),
-    "adpkd_volume": Design("log_volume", (6.0, 8.0), event="decline", answers={0.0: 6.6684, 5.0: 6.9264}),
-    "als_function": Design("alsfrs", (5.0, 45.0), ("onset", 1.5), event="death", answers={3.0: 24.0}),
-    "pbc_joint": Design("log_bilirubin", (0.0, 3.0), covariates=("female",), event="end", answers={0.0: 0.72531}),
-    "pbc_bilirubin": Design(
+    "bietti_acuity_zhang": Shown("acuity", (0.0, 2.0), part=True, answers={0.0: 0.6, 10.0: 1.166}),
+    "adpkd_volume": Shown("log_volume", (6.0, 8.0), event="decline", answers={0.0: 6.6684, 5.0: 6.9264}),
+    "als_function": Shown("alsfrs", (5.0, 45.0), ("onset", 1.5), event="death", answers={3.0: 24.0}),
+    "pbc_joint": Shown("log_bilirubin", (0.0, 3.0), covariates=("female",), event="end", answers={0.0: 0.72531}),
+    "pbc_bilirubin": Shown(
         "log_bilirubin", (0.0, 3.0), covariates=("age", "female", "log_albumin", "log_protime", "edema_score")
     ),
-    "cav_states": Design("state", (0.0, 2.0)),
+    "cav_states": Shown("state", (0.0, 2.0)),
 }
 
 
@@ -150,7 +150,7 @@ def module(name: str) -> Any:
     return importlib.import_module(f"models.{name}")
 
 
-def records(design: Design, n: int = 6) -> Records:
+def records(design: Shown, n: int = 6) -> Records:
     """Six subjects of five visits, whole measurements where a model wants them, half of the subjects with an event."""
     rng = np.random.default_rng(3)
     time = jnp.broadcast_to(jnp.linspace(0.0, 4.0, 5)[:, None], (5, n))
@@ -191,7 +191,7 @@ def test_the_known_answer(name: str) -> None:
     np.testing.assert_allclose(found, list(DESIGNS[name].answers.values()), atol=DESIGNS[name].within)
 
 
-def typical_course(name: str, design: Design, **more: Any) -> np.ndarray:
+def typical_course(name: str, design: Shown, **more: Any) -> np.ndarray:
     """Of the model itself, run at the typical values with every subject's deviation at zero, covariates at zero."""
     data = records(design)
     start = design.origin[1] if design.origin else 0.0

@@ -63,9 +63,7 @@ def test_a_value_that_the_data_cannot_tell_is_named() -> None:
     """The coefficient of a covariate that is zero in everybody keeps its prior; the note stays with the posterior."""
     cohort = DESIGN.simulate(MODEL, TRUTH, key=KEY)
     posterior = fit(MODEL, cohort, method=Laplace(), key=KEY)
-    records = cohort.records()
-    sites = {str(name): values.to_numpy() for name, values in posterior.draws.items()}
-    table = information(posterior.hierarchy(records), records, sites, key=KEY).set_index("name")
+    table = information(posterior, cohort.records(posterior.encodings), key=KEY).set_index("name")
     assert table.loc["y_slope_never", "posterior_sd"] == pytest.approx(1.0, rel=0.1)
     assert abs(table.loc["y_slope_never", "learned"]) < 0.1
     assert (table["learned"].drop("y_slope_never") > 0.9).all()

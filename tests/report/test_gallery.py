@@ -70,7 +70,7 @@ def test_the_page_is_whole(root: Path, tmp_path: Path) -> None:
     assert told == ["aatd_density_tortorici"]
     assert density.CARD.title in text
     assert density.CARD.source in text
-    assert f"the measurements of {SHOWN} simulated subjects" in text
+    assert f"measurements of {SHOWN} simulated subjects" in text
     assert text.count("data:image/svg+xml;base64,") == 2
     assert not re.search(r"(src|href)=\"(http|//)", text)
     assert sorted(path.name for path in (tmp_path / "one" / "figures").iterdir()) == [

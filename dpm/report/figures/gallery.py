@@ -22,7 +22,7 @@ class CoursePanel:
         label: of the vertical axis, with the unit.
         clock: of the horizontal one, with the unit.
         time: where the courses are shown.
-        typical: of a subject without deviations.
+        typical: the median of subjects without deviations, or of all of them.
         low, high: where the middle 90 % of subjects' courses are.
         subjects: time and measurements of each simulated subject.
     """
