@@ -62,6 +62,7 @@ CARD = ModelCard(
         "walk_sd": "published 56.9 m (52.2 to 61.6)",
     },
     limitations=(
+        "Its second line goes below zero metres after loss of ambulation: only what lies above 50 m is to be read.",
         'It bends within 5 m: fit it by Laplace(level="quadrature", n_nodes=11) or NUTS; plain Laplace mostly refuses.',
         "Digitised data of few boys; another published model of the same endpoint differs by 100 m at age 12.",
     ),

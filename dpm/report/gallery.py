@@ -202,7 +202,7 @@ def typical_panels(
         free = np.array([np.mean(~((kind > 0) & (time <= t))) for t in at])
         panels.append(
             SharePanel(
-                label=f"free of {name}, % of subjects",
+                label=f"free of {' or '.join(design.events[name]).replace('_', ' ')} [%]",
                 clock="Time since baseline [years]",
                 time=at,
                 shares={name: free},

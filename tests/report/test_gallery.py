@@ -53,6 +53,7 @@ def test_states_and_events() -> None:
         pbc_joint.build(), pbc_joint.DESIGN, pbc_joint.TYPICAL, pbc_joint.simulate(KEY, 5), key=KEY
     )
     assert isinstance(free, SharePanel)
+    assert free.label == "free of death [%]"
     assert free.shares["end"][0] == 1.0
     assert (np.diff(free.shares["end"]) <= 0).all()
     assert 0.3 < free.shares["end"][-1] < 0.8
