@@ -41,7 +41,7 @@ def test_priors_are_as_wide_as_they_say() -> None:
 
 @pytest.mark.slow
 def test_states_and_events() -> None:
-    """Shares of states sum to one and nobody leaves death; who is free of an event only gets fewer."""
+    """Shares of states sum to one and nobody leaves death; who is free of an event is as Weibull's survival says."""
     (states,) = typical_panels(
         cav_states.build(), cav_states.DESIGN, cav_states.TYPICAL, cav_states.simulate(KEY, 5), key=KEY
     )
@@ -49,14 +49,15 @@ def test_states_and_events() -> None:
     np.testing.assert_allclose(sum(states.shares.values()), 1.0)
     assert states.shares["1"][0] == 1.0
     assert (np.diff(states.shares["4"]) >= 0).all()
-    _, free = typical_panels(
-        pbc_joint.build(), pbc_joint.DESIGN, pbc_joint.TYPICAL, pbc_joint.simulate(KEY, 5), key=KEY
-    )
+    values = {**pbc_joint.TYPICAL, "end_log_rate": -3.0, "end_female": 0.0, "end_log_bilirubin": 0.0}
+    cohort = pbc_joint.DESIGN.simulate(pbc_joint.build(), values, key=KEY, n=5)
+    _, free = typical_panels(pbc_joint.build(), pbc_joint.DESIGN, values, cohort, key=KEY)
     assert isinstance(free, SharePanel)
     assert free.label == "free of death [%]"
-    assert free.shares["end"][0] == 1.0
-    assert (np.diff(free.shares["end"]) <= 0).all()
-    assert 0.3 < free.shares["end"][-1] < 0.8
+    known = np.exp(-np.exp(-3.0) * free.time ** values["end_shape"])
+    error = np.sqrt(known * (1.0 - known) / SUBJECTS)
+    assert (np.abs(free.shares["end"] - known) <= 4.0 * error + 1e-12).all()
+    assert known[-1] < 0.6
 
 
 def test_the_page_is_whole(root: Path, tmp_path: Path) -> None:
