@@ -77,6 +77,14 @@ def test_what_is_shipped_is_listed(dpm: Dpm) -> None:
     assert "data:pbc/pbc_longitudinal.csv\n" in dpm("data")[1]
 
 
+def test_a_gallery_needs_a_folder_that_can_be_written(dpm: Dpm, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    status, _, said = dpm("models", "--gallery", tmp_path / "file" / "gallery")
+    assert status == 2
+    assert "a folder that can be written" in said
+    assert "Traceback" not in said
+
+
 def test_an_unknown_command_or_option_is_refused(dpm: Dpm) -> None:
     assert dpm("rum")[0] == 2
     assert dpm("run", "study.toml", "--forse", "fit")[0] == 2

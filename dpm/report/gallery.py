@@ -3,6 +3,7 @@
 import base64
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,7 @@ from dpm.cohort.records import Records
 from dpm.components.clock import LatentTime, Since
 from dpm.components.describe import describe_model
 from dpm.components.progression import ProgressionModel
+from dpm.errors import ReportError
 from dpm.inference.hierarchy import Hierarchy
 from dpm.posterior.predict import Predicted, predict_population, predict_subject
 from dpm.posterior.prior import prior_predictive
@@ -76,7 +78,26 @@ def write_gallery(models: Path, folder: Path, *, key: Key, tell: Callable[[str],
 
     Returns:
         The path of the page.
+
+    Raises:
+        ReportError: the folder cannot be written.
     """
+    with _writing(folder):
+        (folder / "figures").mkdir(parents=True, exist_ok=True)  # before minutes of drawing
+        return _written(models, folder, key=key, tell=tell)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turn a refusal of the file system into one of dpm's."""
+    try:
+        yield
+    except OSError as error:
+        got = str(error.strerror or error)
+        raise ReportError(str(folder), "a folder that can be written", got, "Give another, with space left.") from error
+
+
+def _written(models: Path, folder: Path, *, key: Key, tell: Callable[[str], None]) -> Path:
     entries = []
     for file in sorted(models.glob("*.py")):
         module = _module(file)
