@@ -125,7 +125,7 @@ class ProgressionModel:
         return {f"{name}_{key}": value for name, part in parts.items() for key, value in part.scalars().items()}
 
     def __call__(self, records: Records) -> None:
-        self._check_names(records)
+        self.check_names(records)
         records = self._completed(records)
         subtype = self.subtypes.sample(records) if self.subtypes is not None else None
         deviations, base = self._sample_parameters(records, subtype)
@@ -149,7 +149,12 @@ class ProgressionModel:
         for name, states in self.states.items():
             states.observe(name, records, courses)
 
-    def _check_names(self, records: Records) -> None:
+    def check_names(self, records: Records) -> None:
+        """Refuse outcomes, states and event processes that `records` do not have.
+
+        Raises:
+            ModelError: there are such.
+        """
         for kind, wanted, have in (
             ("outcome", (*self.outcomes, *self.states), records.values),
             ("event process", self.events, records.events),

@@ -35,12 +35,13 @@ def refuse_impossible_data(model: Model, cohort: Cohort, records: Records) -> No
     """Refuse a model built from components whose noises, states or events cannot give what was observed.
 
     Raises:
-        ModelError: an outcome is of another kind or has a value that is impossible under its noise, states are others
-            or unknown at a subject's first visit, or nobody had an event whose hazard is to be learned.
+        ModelError: the cohort lacks an outcome or an event process, an outcome is of another kind or has a value that
+            is impossible under its noise, states are others or unknown at a subject's first visit, or nobody had an event whose hazard is to be learned.
     """
     built = composed(model)
     if built is None:
         return
+    built.check_names(records)
     for name, outcome in built.outcomes.items():
         measured = cohort.visits[name].dropna().to_numpy(dtype=np.float64)
         refuse_impossible(name, outcome.noise, cohort.roles.outcomes[name].kind, measured)

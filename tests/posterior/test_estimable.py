@@ -18,6 +18,8 @@ from dpm.cohort.records import Records
 from dpm.components.clock import Clock, LatentTime, Since, StudyTime, onset, pace
 from dpm.components.covariate_effect import Effects, Factor
 from dpm.components.covariate_model import NormalCovariate
+from dpm.components.event import Event
+from dpm.components.hazard import Exponential
 from dpm.components.outcome import Gaussian, Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
@@ -88,6 +90,15 @@ def model(effects: Effects | None = None, clock: Clock | None = None, **parts: A
 
 def fitted(built: Model, data: Cohort) -> Posterior:
     return fit(built, data, method=PriorMeans(), key=KEY)
+
+
+def test_an_outcome_or_event_that_the_cohort_lacks_is_refused() -> None:
+    outcome = model().outcomes["score"]
+    with pytest.raises(ModelError, match=r'outcome "points" in the cohort, got score\.\nName the outcome as'):
+        fitted(ProgressionModel(outcomes={"points": outcome}), cohort())
+    death = Event(hazard=Exponential(log_rate=dist.Normal(-2.0, 1.0)))
+    with pytest.raises(ModelError, match=r'"death" in the cohort, got none\.\nName the event process as'):
+        fitted(model(events={"death": death}), cohort())
 
 
 # Missing covariates ---------------------------------------------------------------------------------------------------
