@@ -39,7 +39,7 @@ type Prior = tuple[str, str, Scalar]
 def scalars_of(component: object) -> dict[str, Scalar]:
     """The fields of a component, a frozen dataclass, that are population values, in order.
 
-    A whole number is one too, but in a field declared to hold an `int`, which is configuration.
+    A whole number is one too, but in a field declared as `int` or `bool`, which is configuration.
 
     Raises:
         ModelError: a field that takes a number or a prior has an array.
@@ -49,7 +49,7 @@ def scalars_of(component: object) -> dict[str, Scalar]:
         value = getattr(component, item.name)
         if isinstance(value, dist.Distribution | float | ByLevel):
             found[item.name] = value
-        elif isinstance(value, Real) and not isinstance(value, bool) and int not in _kinds(item):
+        elif isinstance(value, Real) and not {int, bool} & {*_kinds(item)}:
             found[item.name] = float(value)
         elif isinstance(value, jax.Array | np.ndarray) and Scalar in _kinds(item):
             do = "Give it a number, such as 1.0, or a prior; what is known of several values, as a narrow prior."

@@ -212,7 +212,14 @@ class ByVisit(Change):
     bends: str = "decline"
     by: str = "treated"
 
-    equation = r"\mu(0) + (1 - \theta(t)\,x_i)\{\mu(t) - \mu(0)\},\quad \theta(\mathrm{at}_k) = \mathrm{effects}_k"
+    @property
+    def equation(self) -> str:
+        time = (
+            r"\mu((1 - \theta(t)\,x_i)\,t)"
+            if self.bends == "time"
+            else (r"\mu(0) + (1 - \theta(t)\,x_i)\{\mu(t) - \mu(0)\}")
+        )
+        return time + r",\quad \theta(\mathrm{at}_k) = \mathrm{effects}_k"
 
     def __post_init__(self) -> None:
         shape = getattr(self.effects, "shape", lambda: ())()
