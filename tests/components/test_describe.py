@@ -23,7 +23,8 @@ from dpm.components.progression import ProgressionModel
 from dpm.components.scalar import ByLevel, Scalar
 from dpm.components.states import MultiState, Transition
 from dpm.components.trajectory import Linear
-from dpm.components.treatment import ByVisit, HalfLife, Slowing
+from dpm.components.treatment import ByVisit, Slowing
+from dpm.components.waning import HalfLife
 from dpm.inference.hierarchy import Hierarchy
 
 from . import test_clock, test_covariate_model, test_subtype, test_within
