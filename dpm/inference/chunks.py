@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.tree_util import PyTreeDef
 
 from dpm.cohort.buckets import Buckets, Data
 from dpm.cohort.records import Records
@@ -13,8 +14,8 @@ from dpm.types import Array, Bool
 
 CELLS = {"cpu": 4_096, "gpu": 4_000_000}
 """Visits times subjects of one chunk, by kind of device. On a CPU its arrays lie in a core's cache: of 10,000 subjects
-with 8 visits, a gradient of the marginal costs 18 ms of CPU with 250 or 500 subjects a chunk, 35 ms with 1,000 and 67 ms
-with all. On a GPU it only bounds memory."""
+with 8 visits, a gradient of the marginal costs 24 ms of CPU in chunks of 250 or 500 and 67 ms with all of them at once.
+On a GPU it only bounds memory."""
 
 LEAST = 32
 """Subjects of a chunk, however many their visits."""
@@ -29,19 +30,25 @@ class Chunks:
     """The records of many subjects cut into parts of one shape; a pytree.
 
     Attributes:
-        records: of all parts, with a leading axis `chunk` on every array.
+        arrays: of the records of all parts, in order, with a leading axis `chunk`.
+        structure: of the records of one.
         counted: where a column is a subject; elsewhere it repeats the last one and counts for nothing.
         n_subjects: of all parts.
     """
 
-    records: Records
+    arrays: tuple[Array, ...]
     counted: Bool[Array, "chunk subject"]
+    structure: PyTreeDef = field(metadata={"static": True})
     n_subjects: int = field(metadata={"static": True})
 
     @property
     def first(self) -> Records:
         """One part: what does not depend on the subject is found there as anywhere."""
-        return jax.tree_util.tree_map(lambda leaf: leaf[0], self.records)
+        return self.records(tuple(array[0] for array in self.arrays))
+
+    def records(self, arrays: tuple[Array, ...]) -> Records:
+        """The arrays of one part as records."""
+        return jax.tree_util.tree_unflatten(self.structure, arrays)
 
     def split(self, values: Array | np.ndarray) -> Array:
         """An array whose last axis is the subjects, cut as they are; axes `(chunk, ..., subject)`."""
@@ -74,14 +81,15 @@ def chunked(data: Data, *, cells: int | None = None, devices: int = 1) -> tuple[
 
 def _cut(records: Records, cells: int, devices: int) -> Chunks:
     subjects = records.n_subjects
-    size = max(LEAST, cells // max(1, records.time.shape[0])) if isinstance(records, Records) else subjects
+    size = max(LEAST, cells // max(1, records.time.shape[0]))
     parts = max(1, -(-subjects // size))
     parts = -(-parts // devices) * devices
     size = -(-subjects // parts)
     places = _places(subjects, parts, size)
     counted = np.arange(parts * size).reshape(parts, size) < subjects
-    cut = jax.tree_util.tree_map(lambda leaf: np.moveaxis(np.asarray(leaf)[..., places], -2, 0), records)
-    return Chunks(jax.tree_util.tree_map(jnp.asarray, cut), jnp.asarray(counted), subjects)
+    leaves, structure = jax.tree_util.tree_flatten(records)
+    cut = tuple(jnp.asarray(np.moveaxis(np.asarray(leaf)[..., places], -2, 0)) for leaf in leaves)
+    return Chunks(cut, jnp.asarray(counted), structure, subjects)
 
 
 def mesh() -> Mesh | None:
@@ -90,7 +98,7 @@ def mesh() -> Mesh | None:
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,)) if len(devices) > 1 else None
 
 
-def spread(tree: Chunks | Array, over: Mesh | None) -> Chunks | Array:
+def spread[Tree: (Chunks, Array)](tree: Tree, over: Mesh | None) -> Tree:
     """The same arrays with their chunks spread over the devices; every process of several holds the whole."""
     if over is None:
         return tree

@@ -58,11 +58,11 @@ def profile(surface: Surface, optimum: Optimum, site: str, *, element: int = 0, 
     line = _Line(surface, optimum, place)
     z = float(norm.ppf(0.5 + level / 2.0))
     ends = [line.crossing(side, z) for side in (-1.0, 1.0)]
-    limits = sorted(natural(end) for end in ends)
+    lower, upper = sorted(natural(end) for end in ends)
     rows = sorted((natural(at), fall, root) for at, (fall, root) in line.seen.items())
     table = pd.DataFrame(rows, columns=["value", "fall", "root"])
     name = hierarchy.population_names()[place]
-    return Profile(name, natural(float(optimum.vector[place])), *limits, table)
+    return Profile(name, natural(float(optimum.vector[place])), lower, upper, table)
 
 
 class _Natural:
@@ -73,7 +73,7 @@ class _Natural:
         self.position = position
 
     def __call__(self, value: float) -> float:
-        whole = jnp.zeros(self.site.size).at[self.position].set(value)
+        whole = value * jnp.eye(self.site.size)[self.position]
         return float(jnp.ravel(self.site.transform(whole.reshape(self.site.shape)))[self.position])
 
 

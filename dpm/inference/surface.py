@@ -16,6 +16,8 @@ from dpm.types import Array, Bool, Float, Int
 
 Vector = Float[Array, " population"]
 Starts = tuple[Float[Array, "chunk effect subject"], ...]
+type Item = tuple[Array, Array, tuple[Array, ...]]
+"""Of one chunk: where searches begin, which columns are subjects, and their records."""
 
 
 class Subjects(NamedTuple):
@@ -28,10 +30,10 @@ class Subjects(NamedTuple):
         steps: evaluations used by each chunk's slowest subject.
     """
 
-    log_marginal: Float[Array, "chunk subject"]
-    effects: Float[Array, "chunk effect subject"]
-    converged: Bool[Array, "chunk subject"]
-    steps: Int[Array, " chunk"]
+    log_marginal: Float[Array, "*chunk subject"]
+    effects: Float[Array, "*chunk effect subject"]
+    converged: Bool[Array, "*chunk subject"]
+    steps: Int[Array, "*chunk"]
 
 
 class Evaluated(NamedTuple):
@@ -84,35 +86,39 @@ def _over_devices(
     vector: Vector, marginal: Marginal, over: Mesh | None, start: Array, part: Chunks
 ) -> tuple[Array, Vector, Subjects]:
     """A part's sum, on every device its own chunks."""
-    if over is None:
-        return _chunk_by_chunk(vector, marginal, start, part)
 
-    def own(at: Vector, begin: Array, chunks: Chunks) -> tuple[Array, Vector, Subjects]:
-        value, slope, subjects = _chunk_by_chunk(at, marginal, begin, chunks)
+    def own(at: Vector, begin: Array, counted: Array, arrays: tuple[Array, ...]) -> tuple[Array, Vector, Subjects]:
+        value, slope, subjects = _chunk_by_chunk(at, marginal, begin, counted, arrays, part)
+        if over is None:
+            return value, slope, subjects
         return lax.psum(value, AXIS), lax.psum(slope, AXIS), subjects
 
+    if over is None:
+        return own(vector, start, part.counted, part.arrays)
     rows, whole = PartitionSpec(AXIS), PartitionSpec()
-    places = jax.tree_util.tree_map(lambda _: rows, part)
     # The inner searches' loops mix values of a device with those of all, which the check of the types does not follow.
-    return jax.shard_map(
-        own, mesh=over, in_specs=(whole, rows, places), out_specs=(whole, whole, rows), check_vma=False
-    )(vector, start, part)
+    spread_out = jax.shard_map(
+        own, mesh=over, in_specs=(whole, rows, rows, rows), out_specs=(whole, whole, rows), check_vma=False
+    )
+    return spread_out(vector, start, part.counted, part.arrays)
 
 
-def _chunk_by_chunk(vector: Vector, marginal: Marginal, start: Array, part: Chunks) -> tuple[Array, Vector, Subjects]:
-    def one(carry: tuple[Array, Vector], item: tuple[Chunks, Array]) -> tuple[tuple[Array, Vector], Subjects]:
-        chunk, begin = item
+def _chunk_by_chunk(
+    vector: Vector, marginal: Marginal, start: Array, counted: Array, arrays: tuple[Array, ...], part: Chunks
+) -> tuple[Array, Vector, Subjects]:
+    def one(carry: tuple[Array, Vector], item: Item) -> tuple[tuple[Array, Vector], Subjects]:
+        begin, real, own = item
 
         def total(at: Vector) -> tuple[Array, Subjects]:
-            each, modes = marginal.log_marginal(at, chunk.records, begin)
-            each = jnp.where(chunk.counted, each, 0.0)
+            each, modes = marginal.log_marginal(at, part.records(own), begin)
+            each = jnp.where(real, each, 0.0)
             effects = jnp.where(modes.converged, modes.effects, begin)
             return jnp.sum(each), Subjects(each, effects, modes.converged, modes.steps)
 
         (value, subjects), slope = jax.value_and_grad(total, has_aux=True)(vector)
         return (carry[0] + value, carry[1] + slope), subjects
 
-    (value, slope), subjects = lax.scan(one, (jnp.zeros(()), jnp.zeros_like(vector)), (part, start))
+    (value, slope), subjects = lax.scan(one, (jnp.zeros(()), jnp.zeros_like(vector)), (start, counted, arrays))
     return value, slope, subjects
 
 
@@ -122,12 +128,15 @@ def scores(
 ) -> tuple[Float[Array, "chunk subject population"], ...]:
     r"""Each subject's score, $\partial \log p(y_i \mid \varphi)/\partial\varphi$; zero for what is no subject."""
 
-    def of_chunk(item: tuple[Chunks, Array]) -> Array:
-        chunk, begin = item
-        each = jax.jacfwd(lambda at: marginal.log_marginal(at, chunk.records, begin)[0])(vector)
-        return jnp.where(chunk.counted[:, None], each, 0.0)
+    def of_part(part: Chunks, start: Array) -> Array:
+        def of_chunk(item: Item) -> Array:
+            begin, real, own = item
+            each = jax.jacfwd(lambda at: marginal.log_marginal(at, part.records(own), begin)[0])(vector)
+            return jnp.where(real[:, None], each, 0.0)
 
-    return tuple(lax.map(of_chunk, pair) for pair in zip(parts, starts, strict=True))
+        return lax.map(of_chunk, (start, part.counted, part.arrays))
+
+    return tuple(of_part(part, start) for part, start in zip(parts, starts, strict=True))
 
 
 class Surface:
@@ -146,18 +155,15 @@ class Surface:
         self.starts = self._split(np.full((self.marginal.hierarchy.n_effects, self.data.n_subjects), np.nan))
 
     def _split(self, values: np.ndarray) -> Starts:
-        columns = self.data.split(jnp.asarray(values)) if isinstance(self.data, Buckets) else [values]
+        whole = jnp.asarray(values)
+        columns = self.data.split(whole) if isinstance(self.data, Buckets) else [whole]
         pairs = zip(self.parts, columns, strict=True)
         return tuple(spread(part.split(own), self.over) for part, own in pairs)
 
     def _join(self, values: list[Array]) -> np.ndarray:
         """Per subject, in the cohort's order."""
-        columns = [part.join(own) for part, own in zip(self.parts, values, strict=True)]
-        return np.concatenate(columns, axis=-1)[..., np.asarray(self.data.place)] if self._sorted else columns[0]
-
-    @property
-    def _sorted(self) -> bool:
-        return isinstance(self.data, Buckets)
+        whole = np.concatenate([part.join(own) for part, own in zip(self.parts, values, strict=True)], axis=-1)
+        return whole[..., np.asarray(self.data.place)] if isinstance(self.data, Buckets) else whole
 
     def at(self, vector: Array | np.ndarray) -> Evaluated:
         """The objective and its gradient; the modes found are where the next search begins."""
