@@ -135,6 +135,7 @@ from .errors import ModelWarning as ModelWarning
 from .inference.checkpoint import Checkpoint as Checkpoint
 from .inference.laplace import Laplace as Laplace
 from .inference.nuts import NUTS as NUTS
+from .inference.variational import Variational as Variational
 from .posterior.fit import fit as fit
 from .posterior.posterior import Posterior as Posterior
 from .posterior.prior import information as information
