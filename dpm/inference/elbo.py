@@ -18,13 +18,13 @@ from dpm.inference.progress import Line
 from dpm.inference.whitening import Whitening
 from dpm.types import Array, Float, Key
 
-WINDOW = 100
+WINDOW = 500
 """Steps over which the bound is averaged, and over whose iterates the last parameters are."""
 
 RATES = (0.02, 0.005, 0.00125)
 """Of Adam, one after the other, each until the bound has stopped rising."""
 
-CAP = 0.05
+CAP = 0.01
 """The most that the bound may still rise over a window and count as at rest, whatever its size [nats]."""
 
 FINITE = 0.5
@@ -117,7 +117,8 @@ def climb(
     Raises:
         InferenceError: see `_Window.of`.
     """
-    state: Any = ADAM.init(parameters)
+    parameters = _firm(parameters)
+    state: Any = _firm(ADAM.init(parameters))
     taken, mean, rise, window = 0, parameters, np.inf, _Window(-np.inf, np.inf)
     try:
         for rate in RATES:
@@ -137,9 +138,12 @@ def climb(
     return Climbed(mean, window.mean, window.error, rise, taken)
 
 
-def log_joint(
-    hierarchy: Hierarchy, whitening: Whitening, records: Data, u: Vector, w: Effects
-) -> Float[Array, ""]:
+def _firm(tree: Any) -> Any:
+    """The same arrays, their types not weak: those of a scalar may be, and each kind would be compiled for."""
+    return jax.tree_util.tree_map(lambda leaf: jnp.array(leaf, dtype=leaf.dtype), tree)
+
+
+def log_joint(hierarchy: Hierarchy, whitening: Whitening, records: Data, u: Vector, w: Effects) -> Float[Array, ""]:
     r"""$\log p(y, b, \varphi)$ as a density of the whitened variables, with every constant."""
     return whitening.log_density(hierarchy, u, w, records) + log_unit(whitening)
 
@@ -177,7 +181,7 @@ def _advance(
 
     none = jax.tree_util.tree_map(jnp.zeros_like, parameters)
     (parameters, state, mean), elbos = lax.scan(step, (parameters, state, none), jax.random.split(key, WINDOW))
-    return parameters, state, mean, elbos
+    return _firm(parameters), _firm(state), _firm(mean), elbos
 
 
 def _negative_elbo(

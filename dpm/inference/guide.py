@@ -10,9 +10,11 @@ from typing import NamedTuple, Protocol
 import jax
 import numpy as np
 from jax import numpy as jnp
+from jax.scipy.special import gammaln
 from numpyro import distributions as dist
 
 from dpm.inference import blocks
+from dpm.inference.importance import FREEDOM
 from dpm.types import Array, Float, Key, PerSubject
 
 Vector = Float[Array, " value"]
@@ -55,7 +57,7 @@ class Gaussian(Protocol):
 class Diagonal:
     r"""$N(m, \mathrm{diag}(s^2))$. Fitted to a normal with precision $P$, $s_i = P_{ii}^{-1/2}$: never too wide."""
 
-    def begin(self, size: int, scale: float, *, key: Key) -> Parameters:  # noqa: ARG002
+    def begin(self, size: int, scale: float, *, key: Key) -> Parameters:
         return {"mean": jnp.zeros(size), "log_sd": jnp.full(size, jnp.log(scale))}
 
     def sample(self, parameters: Parameters, *, key: Key) -> Vector:
@@ -91,7 +93,7 @@ class LowRank:
 class Full:
     r"""$N(m, L L^\top)$, with $\log L_{kk}$ in place of the diagonal."""
 
-    def begin(self, size: int, scale: float, *, key: Key) -> Parameters:  # noqa: ARG002
+    def begin(self, size: int, scale: float, *, key: Key) -> Parameters:
         return {"mean": jnp.zeros(size), "root": jnp.log(scale) * jnp.eye(size)}
 
     def sample(self, parameters: Parameters, *, key: Key) -> Vector:
@@ -105,6 +107,33 @@ class Full:
     def _lower(parameters: Parameters) -> Float[Array, "value value"]:
         root = parameters["root"]
         return jnp.tril(root, -1) + jnp.diag(jnp.exp(jnp.diag(root)))
+
+
+@dataclass(frozen=True)
+class Heavy:
+    r"""Multivariate $t$ with `FREEDOM` degrees of freedom around the centre and with the axes of a normal family.
+
+    Its tails are those that importance weights need: the weights of a normal density against a posterior that is
+    slightly skew already have a Pareto k near 0.7, however good the fit.
+    """
+
+    gaussian: Gaussian
+
+    def begin(self, size: int, scale: float, *, key: Key) -> Parameters:
+        return self.gaussian.begin(size, scale, key=key)
+
+    def sample(self, parameters: Parameters, *, key: Key) -> Vector:
+        normal_key, gamma_key = jax.random.split(key)
+        mixing = jax.random.gamma(gamma_key, FREEDOM / 2) / (FREEDOM / 2)
+        mean = parameters["mean"]
+        return mean + (self.gaussian.sample(parameters, key=normal_key) - mean) / jnp.sqrt(mixing)
+
+    def log_density(self, parameters: Parameters, z: Vector) -> Float[Array, ""]:
+        peak = self.gaussian.log_density(parameters, parameters["mean"])
+        distance = 2.0 * (peak - self.gaussian.log_density(parameters, z))
+        half, p = FREEDOM / 2, z.size
+        constant = gammaln(half + p / 2) - gammaln(half) - p / 2 * jnp.log(half)
+        return peak + constant - (half + p / 2) * jnp.log1p(distance / FREEDOM)
 
 
 class Guide(Protocol):
@@ -142,18 +171,26 @@ class Joint:
 
 @dataclass(frozen=True)
 class Structured:
-    r"""$q(u) \prod_i N(w_i;\ c_i + J_i u,\ T_i T_i^\top)$, as the posterior factorises.
+    r"""$q(u) \prod_i N(w_i;\ c_i + J_i f(u),\ T_i T_i^\top)$, as the posterior factorises.
 
-    $T_i$ is lower triangular with the logarithm of its diagonal in place of the diagonal. Its cost and its number of
-    parameters grow as $N q (p + q)$.
+    $T_i$ is lower triangular with the logarithm of its diagonal in place of the diagonal. $f(u)$ is $u$ itself or, at
+    order two, $u$ with its products: a non-centred effect, $(y - \text{level})/\text{sd}$, bends with the population
+    values, and a guide that cannot bend with it stays where it need not, with an sd of population values up to a
+    quarter too small (60 subjects with a line each).
+
+    Attributes:
+        population: the family of $q(u)$.
+        order: 1 or 2.
     """
 
     population: Gaussian
+    order: int = 1
 
     def begin(self, shape: Shape, scale: float, *, key: Key) -> dict[str, Parameters]:
         p, q, n = shape
         unit = jnp.broadcast_to(jnp.eye(q)[:, :, None], (q, q, n))
-        subjects = {"centre": jnp.zeros((q, n)), "slope": jnp.zeros((q, p, n)), "root": np.log(scale) * unit}
+        slope = jnp.zeros((q, self._terms(jnp.zeros(p)).size, n))
+        subjects = {"centre": jnp.zeros((q, n)), "slope": slope, "root": np.log(scale) * unit}
         return {"population": self.population.begin(p, scale, key=key), "subjects": subjects}
 
     def sample(self, parameters: dict[str, Parameters], shape: Shape, *, key: Key) -> tuple[Vector, Effects]:
@@ -179,7 +216,13 @@ class Structured:
     def centre(self, parameters: dict[str, Parameters], u: Vector) -> Effects:
         """Means of `w` given `u`."""
         own = parameters["subjects"]
-        return own["centre"] + jnp.einsum("apn,p->an", own["slope"], u)
+        return own["centre"] + jnp.einsum("atn,t->an", own["slope"], self._terms(u))
+
+    def _terms(self, u: Vector) -> Float[Array, " term"]:
+        """What the means of `w` are linear in."""
+        rows, columns = np.tril_indices(u.size)
+        products = u[rows] * u[columns] - 1.0 * (rows == columns)
+        return jnp.concatenate([u, products]) if self.order == 2 else u
 
     @staticmethod
     def _lower(parameters: dict[str, Parameters]) -> Float[Array, "effect effect subject"]:

@@ -13,7 +13,7 @@ from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
 from dpm.inference.draws import Draws
 from dpm.inference.elbo import Climbed, Target, climb
-from dpm.inference.guide import Diagonal, Full, Guide, Joint, LowRank, Shape, Structured
+from dpm.inference.guide import Diagonal, Full, Guide, Heavy, Joint, LowRank, Shape, Structured
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.importance import LARGEST_PARETO_K, effective_size
 from dpm.inference.marginal import Level, Marginal
@@ -32,12 +32,15 @@ RANK = 5
 FIRST_SD = {"laplace": 1.0, "prior": 0.1}
 """Of the guide where its ascent begins: the Laplace approximation itself; well inside the prior."""
 
+MOST_BENT = 16
+"""Population values up to which the means of effects are quadratic in them: there are half their square of terms."""
+
 INSTEAD = "Sample with NUTS() instead"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variational:
-    r"""A normal guide $q(b, \varphi)$ that minimises $\mathrm{KL}(q \,\|\, p(b, \varphi \mid y))$, weighed afterwards.
+    r"""A guide $q(b, \varphi)$ that minimises $\mathrm{KL}(q \,\|\, p(b, \varphi \mid y))$, weighed afterwards.
 
     The guide lives in the variables $(u, w)$ of `Whitening`. From a Laplace fit (`start="laplace"`) these make the
     posterior near standard normal, so that the ascent begins at the Laplace approximation and every family there
@@ -54,11 +57,14 @@ class Variational:
     guide of more than some tens of subjects passes. A second mode that no draw falls into goes unseen by any weights.
 
     Attributes:
-        family: `"structured"`: population values with a full covariance, and each subject's effects given them, mean
-            linear in the population values and a triangular scale of its own. `"low-rank"`: everything together,
-            covariance diagonal plus `rank` columns. `"mean-field"`: everything independent.
+        family: `"structured"`: population values as a multivariate t of twelve degrees with a full covariance, and each
+            subject's effects normal given them, with a mean that moves with them and a triangular scale of its own.
+            `"low-rank"`: everything together, normal, covariance diagonal plus `rank` columns. `"mean-field"`:
+            everything independent and normal.
         rank: columns of `"low-rank"` (5 by default); for `"structured"`, of the covariance of population values,
             which is full by default.
+        order: of `"structured"`: means of effects are linear (1) or quadratic (2) in the population values; by default
+            quadratic up to `MOST_BENT` of these.
         start: `"laplace"` or `"prior"`, see above.
         samples: draws of the guide per step.
         steps: at most.
@@ -75,6 +81,7 @@ class Variational:
 
     family: Family = "structured"
     rank: int | None = None
+    order: Literal[1, 2] | None = None
     start: From = "laplace"
     samples: int = 8
     steps: int = 20_000
@@ -101,7 +108,7 @@ class Variational:
         start_key, begin_key, climb_key, weigh_key, choice_key = jax.random.split(key, 5)
         whitening, estimates = self._started(hierarchy, records, key=start_key)
         shape = Shape(hierarchy.n_population, hierarchy.n_effects, records.n_subjects)
-        target = Target(hierarchy, self._guide(), shape, self.samples)
+        target = Target(hierarchy, self._guide(hierarchy), shape, self.samples)
         climbed = climb(
             target,
             target.guide.begin(shape, FIRST_SD[self.start], key=begin_key),
@@ -115,9 +122,7 @@ class Variational:
         notes = self._unconverged(climbed)
         marginal_key, own_key = jax.random.split(weigh_key)
         marginal = self._marginal(hierarchy, key=marginal_key)
-        weighing = weigh(
-            target, climbed.parameters, marginal, whitening, records, count=self.proposals, key=own_key
-        )
+        weighing = weigh(target, climbed.parameters, marginal, whitening, records, count=self.proposals, key=own_key)
         notes += self._unreached(weighing) + _unreached_subjects(weighing)
         chosen = self._chosen(weighing, key=choice_key)
         samples = {"u": weighing.u[chosen][None], "w": weighing.w[chosen][None]}
@@ -143,17 +148,20 @@ class Variational:
             raise InferenceError("Variational(rank=...)", 'at least one, for "low-rank" or "structured"', got)
         if hierarchy.classes:
             do = "Use Laplace(), whose marginal sums them out exactly and whose draws are weighted by it."
-            raise InferenceError("Variational", "a model without discrete sites of subjects", hierarchy.classes[0][0], do)
+            raise InferenceError(
+                "Variational", "a model without discrete sites of subjects", hierarchy.classes[0][0], do
+            )
         if not hierarchy.population:
             do = "Give a prior to what is to be learned."
             raise InferenceError("Variational", "at least one value to learn", "a model of fixed numbers", do)
 
-    def _guide(self) -> Guide:
+    def _guide(self, hierarchy: Hierarchy) -> Guide:
         if self.family == "mean-field":
             return Joint(Diagonal())
         if self.family == "low-rank":
             return Joint(LowRank(self.rank or RANK))
-        return Structured(LowRank(self.rank) if self.rank else Full())
+        order = self.order or (2 if hierarchy.n_population <= MOST_BENT else 1)
+        return Structured(Heavy(LowRank(self.rank) if self.rank else Full()), order)
 
     def _started(self, hierarchy: Hierarchy, records: Data, *, key: Key) -> tuple[Whitening, pd.DataFrame]:
         """The variables of the guide, and the estimates they stand on."""
@@ -186,7 +194,9 @@ class Variational:
             return []
         got = f"{k:.2f}, so that its sds may be far too small"
         if weighing.lost:
-            got = f"no weight at {weighing.lost:,} of {self.proposals:,} draws: the density or the marginal is not finite"
+            got = (
+                f"no weight at {weighing.lost:,} of {self.proposals:,} draws: the density or the marginal is not finite"
+            )
         if self.on_unreliable == "flag":
             return [f"The variational fit does not reach the posterior: Pareto k {got}. Do not rely on its sds."]
         smaller = "" if self.family == "structured" else 'Take family="structured", whose weights bear many subjects. '
@@ -223,6 +233,6 @@ def _unreached_subjects(weighing: Weighing) -> list[str]:
         return []
     worst = float(np.max(weighing.pareto_k_subjects))
     return [
-        f"The guide does not reach the effects of {lost.size} of {weighing.subjects.size} subjects looked at (Pareto k up "
-        f"to {worst:.2f}, first at position {lost[0]}): do not rely on the sds of subject effects."
+        f"The guide does not reach the effects of {lost.size} of {weighing.subjects.size} subjects looked at (Pareto k "
+        f"up to {worst:.2f}, first at position {lost[0]}): do not rely on the sds of subject effects."
     ]

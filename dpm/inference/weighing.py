@@ -127,7 +127,7 @@ def _ratios(
         log_p = log_joint(target.hierarchy, whitening, records, u, w)
         joint = log_p - guide.log_density(parameters, u, w)
         if not isinstance(guide, Structured):
-            return _Ratios(u, w, joint, joint, jnp.zeros(0))
+            return _Ratios(u, w, joint, joint, joint[None])
         population, subjects = _by_part(guide, parameters, whitening, records, marginal, u, w)
         return _Ratios(u, w, joint, population, subjects[checked])
 

@@ -8,6 +8,7 @@ CRITERIA = {
     "ess_tail": ("ESS tail, smallest", "≥"),
     "divergences": ("Divergent transitions", "≤"),
     "e_bfmi": ("E-BFMI, smallest", "≥"),
+    "saturation": ("Trees at the largest depth, share", "≤"),
     "newton_decrement": ("Newton decrement at the maximum", "≤"),
 }
 """Name and sign by how the table writes a criterion; another one stands as it is."""
