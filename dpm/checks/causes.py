@@ -1,5 +1,7 @@
 """Why a criterion of convergence failed, most likely, and what to do."""
 
+from typing import Any
+
 import numpy as np
 
 from dpm.checks.sampler import divergence_table, elements, moves_with_energy
@@ -7,16 +9,17 @@ from dpm.posterior.posterior import Posterior
 
 LIKELY = {
     "r_hat": (
-        "Likely cause: the chains disagree, since they are too short, there are two modes, or the data do not identify "
-        "a value. Run longer (fit.warmup, fit.draws); if it stays, give the worst value a stronger prior or take it out."
+        "Likely cause: the chains disagree, since they are too short, there are two modes, or the data do not "
+        "identify a value. Run longer (fit.warmup, fit.draws); if it stays, give the worst value a stronger prior or "
+        "take it out."
     ),
     "ess_bulk": (
         "Likely cause: draws follow each other too closely, as along a ridge of values that trade against each other. "
         "Draw more (fit.draws), or raise fit.warmup."
     ),
     "ess_tail": (
-        "Likely cause: chains visit the tails seldom, as where a spread runs towards zero or a tail is heavy. Draw more "
-        "(fit.draws); tails need more than means."
+        "Likely cause: chains visit the tails seldom, as where a spread runs towards zero or a tail is heavy. Draw "
+        "more (fit.draws); tails need more than means."
     ),
     "saturation": (
         "Likely cause: steps far shorter than the posterior is long, from values of very different scale or strongly "
@@ -52,37 +55,35 @@ def cause_and_remedy(criterion: str, posterior: Posterior) -> str:
 
 def _of_divergences(posterior: Posterior) -> str:
     table = divergence_table(posterior)
-    located = table[table["located"]]
-    if located.empty:
+    located: list[dict[Any, Any]] = table[table["located"]].to_dict("records")
+    if not located:
         return (
             "Likely cause: steps too long for the curvature; the divergent draws lie in no one place. Raise "
             "fit.target_accept to 0.95 or 0.99."
         )
-    spreads = [row.site for row in located.itertuples() if row.difference < -NARROWED and _spread(posterior, row)]
-    if spreads:
-        row = located[located["site"] == spreads[0]].iloc[0]
-        return (
-            f"Likely cause: a funnel, since the divergent draws lie where {row['site']} is small "
-            f"({row['difference']:+.1f} sd). Give it a prior that keeps away from zero, or take the spread out; then "
-            "raise fit.target_accept to 0.95 or 0.99."
-        )
-    row = located.iloc[0]
+    for row in located:
+        if row["difference"] < -NARROWED and _is_spread(posterior, row):
+            return (
+                f"Likely cause: a funnel, since the divergent draws lie where {row['site']} is small "
+                f"({row['difference']:+.1f} sd). Give it a prior that keeps away from zero, or take the spread out; "
+                "then raise fit.target_accept to 0.95 or 0.99."
+            )
+    row = located[0]
+    side = "low" if row["difference"] < 0 else "high"
     who = f" of subject {row['subject']}" if row["subject"] else ""
     return (
-        f"Likely cause: the density bends sharply where {row['site']}{who} is {'low' if row['difference'] < 0 else 'high'} "
+        f"Likely cause: the density bends sharply where {row['site']}{who} is {side} "
         f"({row['difference']:+.1f} sd in the divergent draws). Tighten the prior that lets it go there, or raise "
         "fit.target_accept to 0.95 or 0.99."
     )
 
 
-def _spread(posterior: Posterior, row: object) -> bool:
+def _is_spread(posterior: Posterior, row: dict[Any, Any]) -> bool:
     """Whether a located value is a spread, by its name, or comes near zero as one."""
-    site = str(getattr(row, "site", ""))
-    if getattr(row, "subject", "") or getattr(row, "scale", "") != "log":
+    if row["subject"] or row["scale"] != "log":
         return False
-    draws = dict(elements(posterior))[site]
-    low, median = np.quantile(draws, [0.025, 0.5])
-    return site.partition("[")[0].endswith("sd") or bool(low < median / NEAR_ZERO)
+    low, median = np.quantile(dict(elements(posterior))[row["site"]], [0.025, 0.5])
+    return str(row["site"]).partition("[")[0].endswith("sd") or bool(low < median / NEAR_ZERO)
 
 
 def _of_energy(posterior: Posterior) -> str:

@@ -85,7 +85,7 @@ def convergence_table(posterior: Posterior, gate: Gate | None = None) -> pd.Data
 
     Returns:
         columns `criterion`, `value`, `gate`, `passed`, `worst` (the parameter or chain it stands for), `remedy` (the
-        likely cause and what to do; empty when passed) and `relaxed_from` (the default, where `gate` is looser than it).
+        likely cause and what to do; empty when passed) and `relaxed_from` (the default, where `gate` is looser).
     """
     gate = gate or Gate()
     observed = _sampled(posterior) if "sample_stats" in posterior.tree.children else _maximised(posterior)

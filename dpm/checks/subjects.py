@@ -93,15 +93,15 @@ def shrinkage_summary(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for effect, own in table.groupby("effect", sort=False):
         share = float(own["mode"].var(ddof=1) / (own["prior_sd"] ** 2).mean())
-        most = own["shrinkage"].idxmax()
+        most = own.loc[own["shrinkage"].idxmax()]
         rows.append(
             {
                 "effect": effect,
                 "eb_variance": 1.0 - share,
                 "eb_sd": 1.0 - np.sqrt(share),
                 "mean": float(own["shrinkage"].mean()),
-                "most": own.at[most, "shrinkage"],
-                "subject": own.at[most, "subject"],
+                "most": most["shrinkage"],
+                "subject": most["subject"],
             }
         )
     return pd.DataFrame(rows)
@@ -127,7 +127,7 @@ def inner_failures(posterior: Posterior, cohort: Cohort, *, draws: int = 50) -> 
     table = pd.DataFrame(parts.T, columns=list(REASONS))
     table.insert(0, "subject", cohort.subjects.index.to_numpy())
     table.insert(1, "share", parts.sum(axis=0))
-    table["why"] = [REASONS[name] for name in table[list(REASONS)].idxmax(axis=1)]
+    table["why"] = [list(REASONS.values())[k] for k in parts.argmax(axis=0)]
     failed = table[table["share"] > 0.0]
     return failed.sort_values("share", ascending=False, kind="stable").reset_index(drop=True)
 

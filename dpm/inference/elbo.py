@@ -75,7 +75,7 @@ class _Window(NamedTuple):
         finite = elbos[np.isfinite(elbos)]
         if finite.size < FINITE * elbos.size:
             got = f"none in {elbos.size - finite.size} of {elbos.size} steps"
-            do = "The model overflows at values its guide or its priors allow: tighten the priors, or sample with NUTS()."
+            do = "The model overflows at values its priors or guide allow: tighten the priors, or sample with NUTS()."
             raise InferenceError("Variational", "a finite log density and gradient at draws of the guide", got, do)
         return cls(float(finite.mean()), float(finite.std(ddof=1) / np.sqrt(finite.size)))
 

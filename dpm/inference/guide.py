@@ -5,7 +5,7 @@ standard normals, and knows its density.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -37,6 +37,7 @@ class Shape(NamedTuple):
         return self.population + self.effects * self.subjects
 
 
+@runtime_checkable
 class Gaussian(Protocol):
     """A family of normal densities of one vector."""
 
@@ -136,6 +137,7 @@ class Heavy:
         return peak + constant - (half + p / 2) * jnp.log1p(distance / FREEDOM)
 
 
+@runtime_checkable
 class Guide(Protocol):
     """A family of densities of population values and all subjects' effects."""
 

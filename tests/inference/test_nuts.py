@@ -29,6 +29,10 @@ SUBJECTS, VISITS = 60, 5
 
 @pytest.fixture(scope="module")
 def exact() -> tuple[float, float]:
+    return integrated()
+
+
+def integrated() -> tuple[float, float]:
     """Posterior mean and sd of log decay in Wang's model, both integrals by quadrature."""
     grid = jnp.linspace(-1.2, 0.0, 241)
     prepared, data = marginal("wang_additive", "quadrature", 25), wang.records()
@@ -79,14 +83,17 @@ def cohort() -> tuple[Records, np.ndarray]:
     return Records(jnp.asarray(time), {"y": jnp.asarray(y)}, observed, {}, {}), lines.T
 
 
-@pytest.fixture(scope="module")
-def sampled() -> Draws:
+def model() -> ProgressionModel:
     line = Linear(
         level=Parameter(dist.Normal(0.0, 3.0), subject=dist.HalfNormal(1.0)),
         slope=Parameter(dist.Normal(0.0, 1.0), subject=dist.HalfNormal(1.0)),
     )
-    model = ProgressionModel(outcomes={"y": Outcome(line, Gaussian(sd=dist.HalfNormal(1.0)))})
-    return NUTS(chains=2, warmup=200, draws=500, progress=False).run(model, cohort()[0], key=jax.random.key(2))
+    return ProgressionModel(outcomes={"y": Outcome(line, Gaussian(sd=dist.HalfNormal(1.0)))})
+
+
+@pytest.fixture(scope="module")
+def sampled() -> Draws:
+    return NUTS(chains=2, warmup=200, draws=500, progress=False).run(model(), cohort()[0], key=jax.random.key(2))
 
 
 def summary(draws: Draws) -> dict[str, tuple[float, float]]:
