@@ -153,12 +153,20 @@ class Guide(Protocol):
         """Of the member with these parameters."""
         ...
 
+    def log_population(self, parameters: dict[str, Parameters], u: Vector) -> Float[Array, ""]:
+        r"""$\log q(u)$, effects integrated out."""
+        ...
+
+    def centre(self, parameters: dict[str, Parameters], u: Vector, shape: Shape) -> Effects:
+        """Where the effects are, given `u`; near enough for a search to begin there."""
+        ...
+
 
 @dataclass(frozen=True)
 class Joint:
     """One normal density of everything, of a family that does not know which value is whose."""
 
-    gaussian: Gaussian
+    gaussian: Diagonal | LowRank
 
     def begin(self, shape: Shape, scale: float, *, key: Key) -> dict[str, Parameters]:
         return {"all": self.gaussian.begin(shape.size, scale, key=key)}
@@ -169,6 +177,13 @@ class Joint:
 
     def log_density(self, parameters: dict[str, Parameters], u: Vector, w: Effects) -> Float[Array, ""]:
         return self.gaussian.log_density(parameters["all"], jnp.concatenate([u, w.ravel()]))
+
+    def log_population(self, parameters: dict[str, Parameters], u: Vector) -> Float[Array, ""]:
+        # In these families a part of the values has the same part of the parameters.
+        return self.gaussian.log_density({name: value[: u.size] for name, value in parameters["all"].items()}, u)
+
+    def centre(self, parameters: dict[str, Parameters], u: Vector, shape: Shape) -> Effects:
+        return parameters["all"]["mean"][shape.population :].reshape(shape.effects, shape.subjects)
 
 
 @dataclass(frozen=True)
@@ -199,7 +214,7 @@ class Structured:
         own, subjects = jax.random.split(key)
         u = self.population.sample(parameters["population"], key=own)
         z = jax.random.normal(subjects, shape[1:])
-        return u, self.centre(parameters, u) + jnp.einsum("abn,bn->an", self._lower(parameters), z)
+        return u, self._mean(parameters, u) + jnp.einsum("abn,bn->an", self._lower(parameters), z)
 
     def log_density(self, parameters: dict[str, Parameters], u: Vector, w: Effects) -> Float[Array, ""]:
         return self.log_population(parameters, u) + jnp.sum(self.log_subjects(parameters, u, w))
@@ -212,11 +227,14 @@ class Structured:
         r"""$\log q(w_i \mid u)$ of each subject."""
         q = len(w)
         lower = self._lower(parameters)
-        z = blocks.solve_lower(lower, w - self.centre(parameters, u))
+        z = blocks.solve_lower(lower, w - self._mean(parameters, u))
         return -0.5 * (jnp.sum(z**2, axis=0) + q * jnp.log(2.0 * jnp.pi) + blocks.log_determinant(lower))
 
-    def centre(self, parameters: dict[str, Parameters], u: Vector) -> Effects:
-        """Means of `w` given `u`."""
+    def centre(self, parameters: dict[str, Parameters], u: Vector, shape: Shape) -> Effects:
+        return self._mean(parameters, u)
+
+    def _mean(self, parameters: dict[str, Parameters], u: Vector) -> Effects:
+        """Of `w` given `u`."""
         own = parameters["subjects"]
         return own["centre"] + jnp.einsum("atn,t->an", own["slope"], self._terms(u))
 

@@ -19,7 +19,7 @@ from dpm.inference.importance import LARGEST_PARETO_K, effective_size
 from dpm.inference.marginal import Level, Marginal
 from dpm.inference.progress import Line
 from dpm.inference.start import Start
-from dpm.inference.weighing import Weighing, weigh
+from dpm.inference.weighing import LARGEST_WIDENING, Weighing, weigh
 from dpm.inference.whitening import Whitening
 from dpm.types import Array, Key, Model
 
@@ -35,6 +35,9 @@ FIRST_SD = {"laplace": 1.0, "prior": 0.1}
 MOST_BENT = 16
 """Population values up to which the means of effects are quadratic in them: there are half their square of terms."""
 
+TOLD = 1.1
+"""Ratio of a weighted sd to the guide's above which a note says so, where the guide's own draws are kept."""
+
 INSTEAD = "Sample with NUTS() instead"
 
 
@@ -49,12 +52,13 @@ class Variational:
     prior sds.
 
     Minimising this divergence makes a guide too narrow where its family is too small, and no bound shows it. What shows
-    it are importance weights of its own draws, which are always computed: with a Pareto k above 0.7 the fit is refused;
-    below it, draws are resampled by the smoothed weights, which takes sds to those of the posterior as far as the
-    guide reaches. `narrow` among the facts says by how much they had to. For `"structured"` the weights are those of
-    the population values, effects integrated out at `level`, and each subject's effects are weighed on their own: those
-    the guide does not reach are named in a note. For the other families they are the weights of everything, which no
-    guide of more than some tens of subjects passes. A second mode that no draw falls into goes unseen by any weights.
+    it are importance weights of its own draws, which are always computed: of everything, $p(y, b, \varphi)/q$, and of
+    the population values with effects integrated out at `level`. With a Pareto k above 0.7, or weights that widen an sd
+    by more than half (below that k a guide three times too narrow passes one time in five), the fit is refused; else
+    draws are resampled by the smoothed weights, which take sds to those of the posterior. For `"structured"` the
+    weights of the population values decide, and each subject's effects are weighed on their own: those the guide does
+    not reach are named in a note. For the other families both decide, and weights of everything are passed by no guide
+    of more than some tens of subjects. A second mode that no draw falls into goes unseen by any weights.
 
     Attributes:
         family: `"structured"`: population values as a multivariate t of twelve degrees with a full covariance, and each
@@ -74,8 +78,8 @@ class Variational:
         importance: resample draws by their weights; False keeps the guide's own.
         level, n_nodes: of the integral over effects, see `Marginal`; by default quadrature with seven nodes up to two
             effects, `"laplace"` for more.
-        on_unreliable: `"refuse"`, or `"flag"`: a guide that has not converged or has a Pareto k above 0.7 is kept, with
-            its own draws and a note that stays with the posterior.
+        on_unreliable: `"refuse"`, or `"flag"`: a guide that has not converged or whose weights cannot be relied on is
+            kept, with its own draws and a note that stays with the posterior.
         progress: tell steps and bound on the error stream, as `NUTS` does.
     """
 
@@ -189,25 +193,31 @@ class Variational:
         raise InferenceError("Variational", "a bound that has come to rest", got, do)
 
     def _unreached(self, weighing: Weighing) -> list[str]:
-        k = weighing.pareto_k
-        if k <= LARGEST_PARETO_K:
-            return []
-        got = f"{k:.2f}, so that its sds may be far too small"
+        if weighing.reliable:
+            return self._narrow(weighing)
+        got = f"a Pareto k of {weighing.pareto_k:.2f}, so that sds may be far too small"
         if weighing.lost:
-            got = (
-                f"no weight at {weighing.lost:,} of {self.proposals:,} draws: the density or the marginal is not finite"
-            )
+            got = f"no weight at {weighing.lost:,} of {self.proposals:,} draws, where a density is not finite"
+        elif weighing.pareto_k <= LARGEST_PARETO_K:
+            got = f"weights that widen an sd by {weighing.narrow:.2f}, and may still leave it too small"
         if self.on_unreliable == "flag":
-            return [f"The variational fit does not reach the posterior: Pareto k {got}. Do not rely on its sds."]
-        smaller = "" if self.family == "structured" else 'Take family="structured", whose weights bear many subjects. '
-        do = f'{smaller}{INSTEAD}, or keep it with on_unreliable="flag".'
-        expected = f"weights of the guide's draws with a Pareto k of at most {LARGEST_PARETO_K}"
+            return [f"The variational fit does not reach the posterior: it has {got}. Do not rely on its sds."]
+        other = "" if self.family == "structured" else 'Take family="structured", which bends with each subject. '
+        do = f'{other}{INSTEAD}, or keep it with on_unreliable="flag".'
+        expected = (
+            f"weights with a Pareto k of at most {LARGEST_PARETO_K} that widen no sd by more than {LARGEST_WIDENING}"
+        )
         raise InferenceError(f"Variational(family={self.family!r})", expected, got, do)
+
+    def _narrow(self, weighing: Weighing) -> list[str]:
+        if self.importance or weighing.narrow <= TOLD:
+            return []
+        by = weighing.narrow - 1.0
+        return [f"The guide's own draws are kept: by its weights, sds are up to {by:.0%} larger (importance=True)."]
 
     def _chosen(self, weighing: Weighing, *, key: Key) -> Array:
         """Which proposals are kept: by weight where the weights can be relied on, else as they come."""
-        reliable = self.importance and weighing.pareto_k <= LARGEST_PARETO_K
-        p = jnp.asarray(weighing.share) if reliable else None
+        p = jnp.asarray(weighing.share) if self.importance and weighing.reliable else None
         return jax.random.choice(key, self.proposals, (self.draws,), replace=True, p=p)
 
     def _facts(self, climbed: Climbed, weighing: Weighing, marginal: Marginal) -> dict[str, Any]:
@@ -220,8 +230,9 @@ class Variational:
             "steps": climbed.steps,
             "pareto_k": weighing.pareto_k,
             "pareto_k_joint": weighing.pareto_k_joint,
-            **({"pareto_k_subjects": float(np.max(each)), "level": marginal.level} if each.size else {}),
-            "importance": self.proposals if self.importance and weighing.pareto_k <= LARGEST_PARETO_K else 0,
+            **({"pareto_k_subjects": float(np.max(each))} if each.size else {}),
+            "level": marginal.level,
+            "importance": self.proposals if self.importance and weighing.reliable else 0,
             "importance_ess": effective_size(weighing.share),
             "narrow": weighing.narrow,
         }

@@ -106,6 +106,8 @@ class Whitening(NamedTuple):
 def _log_root(lower: Float[Array, "effect effect subject"]) -> Float[Array, "effect effect subject"]:
     r"""$L^{-\top}$ with the logarithm of its diagonal in place of the diagonal."""
     q, n = lower.shape[0], lower.shape[-1]
+    if not q:
+        return lower
     columns = [blocks.solve_upper(lower, jnp.broadcast_to(unit[:, None], (q, n))) for unit in jnp.eye(q)]
     root = jnp.stack(columns, axis=1)
     diagonal = jnp.eye(q, dtype=bool)[:, :, None]
