@@ -32,6 +32,10 @@ LIKELY = {
         "Likely cause: too few steps, or a bound too noisy to tell. Raise steps, or samples per step; or sample with "
         "NUTS()."
     ),
+    "narrow": (
+        "Likely cause: a guide of a family too small for this posterior, whose sds its weights cannot be trusted to "
+        'mend. Take family="structured" with start="laplace", or sample with NUTS().'
+    ),
     "pareto_k": (
         "Likely cause: the posterior is skew, heavy-tailed or in many dimensions, and the approximation too narrow for "
         'it. Take family="structured", or sample with NUTS().'

@@ -10,6 +10,7 @@ from dpm.checks.causes import cause_and_remedy
 from dpm.checks.sampler import chain_table, elements
 from dpm.errors import CheckError
 from dpm.inference.importance import LARGEST_PARETO_K
+from dpm.inference.weighing import LARGEST_WIDENING
 from dpm.posterior.posterior import Posterior
 
 
@@ -35,7 +36,7 @@ class Gate:
     saturation: float = 0.01
 
 
-LIMITS = {"newton_decrement": 1e-6, "elbo_rise": 1.0, "pareto_k": LARGEST_PARETO_K}
+LIMITS = {"newton_decrement": 1e-6, "elbo_rise": 1.0, "pareto_k": LARGEST_PARETO_K, "narrow": LARGEST_WIDENING}
 """Of a fit that was maximised or a guide; the fit itself refuses what is above them, so no study file relaxes them."""
 
 
@@ -140,6 +141,8 @@ def _maximised(posterior: Posterior) -> dict[str, tuple[float, str]]:
     if "pareto_k" in facts:
         effective = f"effective sample size {facts['importance_ess']:.0f} of its proposals"
         found["pareto_k"] = (float(facts["pareto_k"]), effective)
+    if "narrow" in facts:
+        found["narrow"] = (float(facts["narrow"]), "of the sds of population values")
     return found
 
 

@@ -69,7 +69,7 @@ class Weighing(NamedTuple):
 
 def reliable(pareto_k: float, narrow: float) -> bool:
     """Whether weights with this tail, which widen an sd by this ratio, may be relied on."""
-    return pareto_k <= LARGEST_PARETO_K and narrow <= LARGEST_WIDENING
+    return bool(pareto_k <= LARGEST_PARETO_K and narrow <= LARGEST_WIDENING)
 
 
 class _Ratios(NamedTuple):

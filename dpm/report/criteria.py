@@ -10,6 +10,9 @@ CRITERIA = {
     "e_bfmi": ("E-BFMI, smallest", "≥"),
     "saturation": ("Trees at the largest depth, share", "≤"),
     "newton_decrement": ("Newton decrement at the maximum", "≤"),
+    "elbo_rise": ("Rise of the evidence bound, over what is at rest", "≤"),
+    "pareto_k": ("Pareto k of importance weights", "≤"),
+    "narrow": ("Widening of an sd by weights, largest", "≤"),
 }
 """Name and sign by how the table writes a criterion; another one stands as it is."""
 

@@ -135,7 +135,7 @@ def test_weighted_draws_are_the_posterior_where_spreads_are_learned() -> None:
     assert draws.facts["pareto_k"] < 0.7
     assert draws.facts["importance"] == 4000
     assert 1.0 < draws.facts["narrow"] < 1.4  # the weights did widen something
-    assert list(draws.estimates.index) == ["level", "slope", "spread", "noise"]
+    assert set(draws.estimates.index) == {"level", "slope", "spread", "noise"}
 
 
 @pytest.mark.parametrize("family", ["structured", "mean-field", "low-rank"])
@@ -165,9 +165,9 @@ def test_independence_puts_sds_at_the_root_of_the_precision() -> None:
         assert draws.sites[name].std() == pytest.approx(known_sds[k], rel=0.08)
     own = draws.subject_sites["own"].std(axis=(0, 1))
     np.testing.assert_allclose(own, known_sds[2:], rtol=0.1)
-    assert draws.facts["pareto_k"] > 0.7
+    assert draws.facts["pareto_k"] > 0.7 or draws.facts["narrow"] > 1.5
     assert draws.facts["importance"] == 0
-    assert draws.facts["notes"][0].startswith("The variational fit does not reach the posterior: Pareto k ")
+    assert draws.facts["notes"][0].startswith("The variational fit does not reach the posterior: it has ")
     assert draws.estimates.empty
 
 
@@ -175,11 +175,9 @@ def test_it_is_refused_by_default() -> None:
     with pytest.raises(InferenceError) as refusal:
         fitted(known, twenty(), family="mean-field", start="prior")
     message = str(refusal.value)
-    assert (
-        "Variational(family='mean-field'): expected weights of the guide's draws with a Pareto k of at most 0.7"
-        in message
-    )
-    assert "sds may be far too small" in message
+    expected = "expected weights with a Pareto k of at most 0.7 that widen no sd by more than 1.5, got "
+    assert message.startswith(f"Variational(family='mean-field'): {expected}")
+    assert "too small" in message
     assert 'Take family="structured"' in message and "NUTS()" in message and 'on_unreliable="flag"' in message
 
 
@@ -190,7 +188,8 @@ def test_a_funnel_is_seen(family: str) -> None:
     assert draws.sites["log_spread"].std() < 2.4  # truth: three
     assert draws.facts["pareto_k_joint"] > 0.7
     if family == "mean-field":
-        assert draws.facts["notes"]
+        assert draws.facts["pareto_k"] > 0.7
+        assert "does not reach the posterior" in draws.facts["notes"][0]
 
 
 def test_a_bound_that_still_rises_is_refused() -> None:
@@ -234,9 +233,10 @@ def test_what_cannot_be_asked() -> None:
         fitted(classes, twenty())
     with pytest.raises(InferenceError, match=r"Variational\(rank=\.\.\.\)"):
         fitted(known, twenty(), family="mean-field", rank=3)
-    unknown: Any = "normal"
+    unknown = Variational()
+    object.__setattr__(unknown, "family", "normal")
     with pytest.raises(InferenceError, match="expected mean-field, low-rank, structured, got 'normal'"):
-        Variational.run(Variational(family=unknown), known, twenty(), key=KEY)
+        unknown.run(known, twenty(), key=KEY)
 
 
 # How it runs ----------------------------------------------------------------------------------------------------------
