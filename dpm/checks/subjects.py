@@ -93,7 +93,7 @@ def shrinkage_summary(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for effect, own in table.groupby("effect", sort=False):
         share = float(own["mode"].var(ddof=1) / (own["prior_sd"] ** 2).mean())
-        most = own.loc[own["shrinkage"].idxmax()]
+        most = own.sort_values("shrinkage", ascending=False, kind="stable").iloc[0]
         rows.append(
             {
                 "effect": effect,

@@ -73,8 +73,6 @@ def reliable(pareto_k: float, narrow: float) -> bool:
 
 
 class _Ratios(NamedTuple):
-    u: Array
-    w: Array
     joint: Array
     population: Array
     subjects: Array
@@ -99,7 +97,7 @@ def weigh(
     """
     checked = np.unique(np.linspace(0, records.n_subjects - 1, MOST_CHECKED).round().astype(int))
     keys = jax.random.split(key, count)
-    found = _ratios(keys, parameters, whitening, records, jnp.asarray(checked), target, marginal)
+    u, w, found = _ratios(keys, parameters, whitening, records, jnp.asarray(checked), target, marginal)
     ratios = {name: np.asarray(getattr(found, name)) for name in ("joint", "population", "subjects")}
     joint_share, joint_k = smoothed_or_lost(ratios["joint"])
     share, k = smoothed_or_lost(ratios["population"])
@@ -107,15 +105,15 @@ def weigh(
     checkable = by_subject and target.shape.effects > 0
     each = [smoothed_or_lost(column)[1] for column in ratios["subjects"].T] if checkable else []
     return Weighing(
-        u=found.u,
-        w=found.w,
+        u=u,
+        w=w,
         share=share if by_subject else joint_share,
         pareto_k=k if by_subject else max(k, joint_k),
         pareto_k_joint=joint_k,
         pareto_k_subjects=np.array(each, dtype=float),
         subjects=checked[: len(each)],
         lost=int((~np.isfinite(ratios["population"])).sum()),
-        narrow=widening(np.asarray(found.u @ whitening.spread.T), share),
+        narrow=widening(np.asarray(u @ whitening.spread.T), share),
     )
 
 
@@ -141,7 +139,7 @@ def _ratios(
     checked: Array,
     target: Target,
     marginal: Marginal,
-) -> _Ratios:
+) -> tuple[Array, Array, _Ratios]:
     guide, hierarchy = target.guide, target.hierarchy
 
     def one(key: Key) -> _Ratios:
@@ -153,9 +151,11 @@ def _ratios(
         log_p = jnp.sum(each) + hierarchy.log_population(vector, records, prior=True) + log_unit(whitening)
         population = log_p - guide.log_population(parameters, u)
         if not isinstance(guide, Structured):
-            return _Ratios(u, w, joint, population, joint[None])
+            return _Ratios(joint, population, joint[None])
         log_q = guide.log_subjects(parameters, u, w) - whitening.log_volumes(u)
         subjects = hierarchy.log_subject(hierarchy.constrain(vector), effects, records) - each - log_q
-        return _Ratios(u, w, joint, population, subjects[checked])
+        return _Ratios(joint, population, subjects[checked])
 
-    return lax.map(one, keys, batch_size=batch_size(len(keys)))
+    u, w = jax.vmap(lambda key: guide.sample(parameters, target.shape, key=key))(keys)
+    # Sampled again where they are weighed: the map takes no array without elements, such as no effects.
+    return u, w, lax.map(one, keys, batch_size=batch_size(len(keys)))

@@ -140,6 +140,23 @@ def test_subjects_are_where_they_were_drawn(sampled: Draws) -> None:
 
 
 @pytest.mark.slow
+def test_a_model_without_effects() -> None:
+    """One line for everybody: typical values in closed form, by the normal prior and known noise."""
+    data = cohort()[0]
+    course = Linear(level=Parameter(dist.Normal(0.0, 3.0)), slope=Parameter(dist.Normal(0.0, 1.0)))
+    plain = ProgressionModel(outcomes={"y": Outcome(course, Gaussian(sd=1.0))})
+    draws = NUTS(chains=2, warmup=200, draws=1000, progress=False).run(plain, data, key=jax.random.key(3))
+    x = np.column_stack([np.ones(data.time.size), np.asarray(data.time).ravel()])
+    covariance = np.linalg.inv(x.T @ x + np.diag([1.0 / 9.0, 1.0]))
+    mean = covariance @ x.T @ np.asarray(data.values["y"]).ravel()
+    for k, name in enumerate(("y_level", "y_slope")):
+        sd = np.sqrt(covariance[k, k])
+        assert draws.sites[name].mean() == pytest.approx(mean[k], abs=4.0 * sd / np.sqrt(500))
+        assert draws.sites[name].std() == pytest.approx(sd, rel=0.1)
+    assert draws.subject_sites == {}
+
+
+@pytest.mark.slow
 def test_subject_sites_have_the_subject_axis_last() -> None:
     """Also those that a model samples with an event axis behind the plate."""
 
