@@ -13,7 +13,7 @@ from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace, Optimum
 from dpm.inference.marginal import Marginal
 from dpm.inference.whitening import Whitening
-from dpm.types import Key
+from dpm.types import Array, Key
 
 TABLE = ("estimate", "se")
 """Columns of the estimates."""
@@ -33,14 +33,20 @@ class Start(NamedTuple):
     seconds: float
 
     @classmethod
-    def of_laplace(cls, hierarchy: Hierarchy, records: Data, *, key: Key) -> "Start":
+    def of_laplace(cls, hierarchy: Hierarchy, records: Data, *, key: Key, point: Array | None = None) -> "Start":
         """The maximum of the posterior, effects integrated out, and the variables whitened around it.
+
+        Args:
+            hierarchy: the model, split at its plate.
+            records: the data.
+            key: of starting points.
+            point: the first of these, a population vector; the prior means by default.
 
         Raises:
             InferenceError: no maximum was found, see `Laplace.run`.
         """
         began = perf_counter()
-        optimum = Laplace(objective="map").maximise(Marginal(hierarchy), records, key=key)
+        optimum = Laplace(objective="map").maximise(Marginal(hierarchy), records, key=key, start=point)
         return cls(optimum, Whitening.at(hierarchy, records, optimum), perf_counter() - began)
 
     def arrays(self) -> Arrays:

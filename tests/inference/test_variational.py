@@ -209,7 +209,7 @@ def test_a_density_that_is_not_finite() -> None:
         InferenceError, match="a finite log density and gradient at draws of the guide, got none in 500"
     ):
         fitted(known, broken, start="prior")
-    with pytest.raises(InferenceError, match=r"Variational, Laplace start: [\s\S]*start=\"prior\"\) needs no maximum"):
+    with pytest.raises(InferenceError, match=r"Variational, Laplace start: [\s\S]*start=\"prior\" needs none"):
         fitted(known, broken)
 
 
