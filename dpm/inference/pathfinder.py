@@ -1,6 +1,7 @@
 """Where a search may begin: the best normal approximation along several quasi-Newton paths."""
 
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -127,7 +128,7 @@ def _along(
     best: Approximation | None = None
     diagonal = np.ones(noise.shape[1])
     pairs: list[tuple[np.ndarray, np.ndarray]] = []
-    for (before, old), (point, slope) in zip(points, points[1:], strict=False):
+    for (before, old), (point, slope) in pairwise(points):
         step, change = point - before, slope - old
         if step @ change > SHORTEST * (change @ change):
             pairs = [*pairs[1 - MEMORY :], (step, change)]
