@@ -120,14 +120,14 @@ from .components.treatment import AddedSlope as AddedSlope
 from .components.treatment import ByVisit as ByVisit
 from .components.treatment import CaptureMode as CaptureMode
 from .components.treatment import CareDrift as CareDrift
-from .components.treatment import HalfLife as HalfLife
-from .components.treatment import Onset as Onset
 from .components.treatment import ProportionalDecline as ProportionalDecline
 from .components.treatment import Shift as Shift
 from .components.treatment import Slowing as Slowing
 from .components.treatment import TimeSaved as TimeSaved
 from .components.treatment import TrialEntry as TrialEntry
-from .components.treatment import Until as Until
+from .components.waning import HalfLife as HalfLife
+from .components.waning import Onset as Onset
+from .components.waning import Until as Until
 from .control.effect import Effect as Effect
 from .control.estimand import MeanChange as MeanChange
 from .control.estimand import SlopeDifference as SlopeDifference

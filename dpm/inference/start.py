@@ -70,6 +70,7 @@ class Start(NamedTuple):
             effects=arrays["optimum_effects"],
             log_likelihood=float(arrays["optimum_log_likelihood"]),
             decrement=float(arrays["optimum_decrement"]),
+            evaluations=int(arrays["optimum_evaluations"]),
             estimates=pd.DataFrame(arrays["estimates"], index=arrays["estimates_of"].tolist(), columns=list(TABLE)),
         )
         whitening = Whitening(*(jnp.asarray(arrays[f"whitening_{name}"]) for name in Whitening._fields))
