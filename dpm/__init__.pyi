@@ -5,6 +5,11 @@ from .checks.convergence import require_converged as require_converged
 from .checks.holdout import held_out_coverage as held_out_coverage
 from .checks.holdout import nearest_follow_up as nearest_follow_up
 from .checks.predictive import visual_check as visual_check
+from .checks.sampler import chain_table as chain_table
+from .checks.sampler import divergence_table as divergence_table
+from .checks.subjects import inner_failures as inner_failures
+from .checks.subjects import shrinkage_summary as shrinkage_summary
+from .checks.subjects import shrinkage_table as shrinkage_table
 from .cohort.adam import read_adam as read_adam
 from .cohort.adam_export import write_adam as write_adam
 from .cohort.cleaning import CleaningRule as CleaningRule
@@ -135,6 +140,7 @@ from .errors import ModelWarning as ModelWarning
 from .inference.checkpoint import Checkpoint as Checkpoint
 from .inference.laplace import Laplace as Laplace
 from .inference.nuts import NUTS as NUTS
+from .inference.variational import Variational as Variational
 from .posterior.fit import fit as fit
 from .posterior.posterior import Posterior as Posterior
 from .posterior.prior import information as information
