@@ -112,13 +112,18 @@ def weigh(elpd: pd.DataFrame) -> pd.DataFrame:
     each = {str(name): _as_arviz(column) for name, column in relative.items()}
     ranked = {column: arviz_compare(each, method=method, round_to="none") for column, method in WEIGHTS.items()}
     first = ranked["stacking"]
-    table = pd.DataFrame({"elpd": elpd.sum(), "se": np.sqrt(len(elpd) * elpd.var(ddof=0))}).loc[first.index]
+    table = pd.DataFrame({"elpd": elpd.sum(), "se": _se(elpd)}).loc[first.index]
     return table.assign(
         difference=first["elpd_diff"],
-        se_difference=first["dse"],
+        se_difference=_se(relative.sub(relative[first.index[0]], axis=0)),
         **{column: one["weight"] for column, one in ranked.items()},
         caution=first["diag_diff"].astype(str),
     ).rename_axis("model")
+
+
+def _se(values: pd.DataFrame) -> pd.Series:
+    r"""Of each column's sum, $\sqrt{n s^2}$ with the sample variance $s^2$."""
+    return np.sqrt(len(values) * values.var(ddof=1))
 
 
 def _as_arviz(elpd: pd.Series) -> ELPDDataLOO:
@@ -126,7 +131,7 @@ def _as_arviz(elpd: pd.Series) -> ELPDDataLOO:
     ids = {"subject": elpd.index.astype(str).to_numpy()}
     return ELPDDataLOO(
         elpd=float(elpd.sum()),
-        se=float(np.sqrt(n * elpd.var(ddof=0))),
+        se=float(np.sqrt(n * elpd.var(ddof=1))),
         p=np.nan,
         n_samples=0,
         n_data_points=n,

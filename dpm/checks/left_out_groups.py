@@ -93,7 +93,7 @@ def leave_one_group_out(
 
 def _row(elpd: pd.Series, new: list[str]) -> dict[str, object]:
     n = len(elpd)
-    se = float(np.sqrt(n * elpd.var(ddof=0))) if n > 1 else np.nan
+    se = float(np.sqrt(n * elpd.var(ddof=1))) if n > 1 else np.nan
     return {"n": n, "elpd": float(elpd.sum()), "se": se, "drawn_anew": ", ".join(new)}
 
 

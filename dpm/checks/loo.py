@@ -59,7 +59,7 @@ class LOO:
     @property
     def se(self) -> float:
         r"""Of `elpd`, $\sqrt{n \operatorname{var}_i}$."""
-        return float(np.sqrt(len(self.subjects) * self.subjects["elpd"].var(ddof=0)))
+        return float(np.sqrt(len(self.subjects) * self.subjects["elpd"].var(ddof=1)))
 
     @property
     def p_loo(self) -> float:
