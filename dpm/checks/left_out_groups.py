@@ -1,14 +1,15 @@
 """Leave one study out: how well the patients of each are predicted by a fit to all the others."""
 
+import warnings
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 import pandas as pd
 
-from dpm.checks.loo import log_mean, tell
+from dpm.checks.loo import located, log_mean, tell
 from dpm.cohort.cohort import Cohort
-from dpm.errors import CheckError
+from dpm.errors import CheckError, CheckWarning
 from dpm.inference.draws import Method
 from dpm.inference.marginal import Level
 from dpm.posterior.fit import fit
@@ -71,6 +72,9 @@ def leave_one_group_out(
         CohortError: a group has a visit of a kind that the others lack, or lacks what their encodings need.
         InferenceError: the model cannot be fitted without one of the groups.
         PosteriorError: a patient has no marginal likelihood at some draw.
+
+    Warns:
+        CheckWarning: of two levels, one is left in a fit that pools over them.
     """
     labels = _labels(cohort, by)
     levels = sorted(labels.unique())
@@ -79,14 +83,20 @@ def leave_one_group_out(
     for number, left_out in enumerate(levels):
         fit_key, score_key = jax.random.split(jax.random.fold_in(key, number))
         ids = labels.index[labels == left_out]
-        posterior = fit(model, cohort.exclude(ids, f"{by} {left_out} left out"), method=method, key=fit_key)
-        likelihood = SubjectLikelihood.of(posterior, cohort.subset(ids), key=score_key, level=level, n_nodes=n_nodes)
-        each = likelihood.each()
+        with located(f"leave_one_group_out: without {by} {left_out}"):
+            posterior = fit(model, cohort.exclude(ids, f"{by} {left_out} left out"), method=method, key=fit_key)
+            likelihood = SubjectLikelihood.of(
+                posterior, cohort.subset(ids), key=score_key, level=level, n_nodes=n_nodes
+            )
+            each = likelihood.each()
         table = pd.DataFrame({"group": left_out, "elpd": log_mean(each), "mcse": _mcse(each)}, index=likelihood.ids)
         new = [site.name for site in likelihood.marginal.hierarchy.population if site.new_level]
         rows[left_out] = _row(table["elpd"], new)
         tables.append(table)
         said(number + 1)
+    if len(levels) == 2 and any(row["drawn_anew"] for row in rows.values()):
+        text = f"leave_one_group_out: with one {by} left in a fit, how far a new one lies from it is told by the prior."
+        warnings.warn(text, CheckWarning, stacklevel=2)
     groups = pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)
     return GroupsLeftOut(by=by, subjects=pd.concat(tables).loc[cohort.subjects.index], groups=groups)
 

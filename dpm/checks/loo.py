@@ -2,7 +2,8 @@
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -19,7 +20,7 @@ from scipy.special import logsumexp
 from dpm.checks.normal_draws import is_normal, log_densities
 from dpm.checks.scored import require_fitted_to
 from dpm.cohort.cohort import Cohort
-from dpm.errors import CheckWarning
+from dpm.errors import CheckWarning, DPMError
 from dpm.inference.draws import Method
 from dpm.inference.marginal import Level
 from dpm.inference.progress import duration
@@ -190,6 +191,15 @@ def tell(what: str, total: int, shown: bool) -> Callable[[int], None]:
     return said
 
 
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Say in an error of a fit which of many it was."""
+    try:
+        yield
+    except DPMError as error:
+        raise type(error)(f"{where}: {error.where}", error.expected, error.got, error.do) from error
+
+
 def _weighted(
     posterior: Posterior, likelihood: SubjectLikelihood, each: Float[np.ndarray, "draw subject"], *, key: Key
 ) -> ELPDDataLOO:
@@ -230,7 +240,8 @@ def _refitted(
     said = tell("loo: patients refitted without", len(chosen), progress)
     for done, position in enumerate(chosen):
         others = np.delete(np.arange(cohort.n_subjects), position)
-        draws = method.run(same, likelihood.records.take(others), key=jax.random.fold_in(key, int(position)))
+        with located(f"loo: without {cohort.subjects.index[position]}"):
+            draws = method.run(same, likelihood.records.take(others), key=jax.random.fold_in(key, int(position)))
         fitted = Posterior.of(same, cohort, posterior.encodings, draws, method=repr(method))
         vectors = fitted.vectors(likelihood.marginal.hierarchy)
         each = replace(likelihood, vectors=vectors).each()

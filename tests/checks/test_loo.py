@@ -71,7 +71,7 @@ def test_marginally_as_many_values_are_learned_as_the_population_has(posterior: 
     array = xr.DataArray(values[None], dims=("chain", "draw", "subject"), name="score")
     with pytest.warns(UserWarning, match="Estimated shape parameter"):
         wrong = psis_loo(xr.DataTree.from_dict({"log_likelihood": array.to_dataset()}), reff=1.0)
-    assert wrong.p > 15.0 and wrong.elpd > found.elpd + 15.0
+    assert wrong.p > 15.0 and wrong.elpd > found.elpd + 10.0
 
 
 def test_a_patient_the_weights_cannot_leave_out_is_flagged_then_refitted() -> None:
