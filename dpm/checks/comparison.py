@@ -59,6 +59,9 @@ def compare_models(
 ) -> Comparison:
     """Compare models fitted to one cohort by leaving patients out.
 
+    All score the same values on the same scale, which is checked. What is not: a noise with probability at the ends of
+    a scale (`BoundedScore`) beside one with a density there, where values lie on the ends.
+
     Args:
         posteriors: by name of the model, all fitted to `cohort`.
         cohort: that of the fits.

@@ -38,6 +38,9 @@ def require_fitted_to(posterior: Posterior, cohort: Cohort, *, name: str = "the 
     """
     facts, here = posterior.provenance, fingerprints(cohort)
     theirs: Mapping[str, str] = facts.get("observed", {})
+    if not theirs:
+        do = "Fit again: it was made by an earlier version, or by hand."
+        raise CheckError(name, "a posterior that says what it was fitted to", "one that does not", do)
     shared = [one for one in theirs if one in here]
     other = [one for one in shared if theirs[one] != here[one]]
     scale_here, scale_there = scales(cohort), facts.get("scales", {})
@@ -117,5 +120,6 @@ def _unlike(one: Scored, other: Scored) -> str:
         return f"values of shapes {one.values.shape} and {other.values.shape}"
     if not np.array_equal(one.used, other.used):
         return f"{int(one.used.sum()):,} and {int(other.used.sum()):,} values, not the same ones"
-    different = int((one.values != other.values)[one.used].sum())
+    same = (one.values == other.values) | (np.isnan(one.values) & np.isnan(other.values))
+    different = int((~same)[one.used].sum())
     return f"{different:,} of {int(one.used.sum()):,} values that differ, as after a transform" if different else ""

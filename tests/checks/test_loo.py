@@ -54,6 +54,15 @@ def test_weights_agree_with_exact_refits(posterior: Posterior, found: LOO) -> No
     assert (np.abs(exact - found.subjects["elpd"].iloc[chosen]) < np.abs(exact - in_sample)).sum() >= 3
 
 
+@pytest.mark.slow
+def test_the_sum_over_patients_is_that_of_exact_refits(posterior: Posterior, found: LOO) -> None:
+    """All thirty left out in turn."""
+    likelihood = SubjectLikelihood.of(posterior, straight(), key=KEY)
+    exact = _refitted(line, straight(), likelihood, posterior, np.arange(30), METHOD, progress=False, key=KEY)
+    assert found.elpd == pytest.approx(exact.sum(), abs=0.4)
+    assert np.corrcoef(exact, found.subjects["elpd"])[0, 1] > 0.999
+
+
 def test_marginally_as_many_values_are_learned_as_the_population_has(posterior: Posterior, found: LOO) -> None:
     """The trap: given effects drawn with the patient's own values, each patient seems to cost a value of its own."""
     likelihood = SubjectLikelihood.of(posterior, straight(), key=KEY, level="laplace")
@@ -107,6 +116,9 @@ def test_another_cohort_is_refused(posterior: Posterior) -> None:
         loo(posterior, curved(), key=KEY)
     with pytest.raises(CheckError, match="29 subjects"):
         loo(posterior, straight().exclude(["p03"], "test"), key=KEY)
+    unsaid = {name: value for name, value in posterior.provenance.items() if name != "observed"}
+    with pytest.raises(CheckError, match="says what it was fitted to"):
+        loo(replace(posterior, provenance=unsaid), straight(), key=KEY)
 
 
 def test_a_coarse_integral_is_said(found: LOO) -> None:
