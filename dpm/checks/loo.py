@@ -64,7 +64,7 @@ class LOO:
 
     @property
     def p_loo(self) -> float:
-        """The effective number of values that were learned, at most about that of the population values."""
+        """The effective number of values learned: near that of the population values where the model fits."""
         return float(self.subjects["p"].sum())
 
     @property
