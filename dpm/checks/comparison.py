@@ -59,8 +59,8 @@ def compare_models(
 ) -> Comparison:
     """Compare models fitted to one cohort by leaving patients out.
 
-    All score the same values on the same scale, which is checked. What is not: a noise with probability at the ends of
-    a scale (`BoundedScore`) beside one with a density there, where values lie on the ends.
+    All score the same values on the same scale, a probability beside a probability and a density beside a density. The
+    last is seen in draws of each model, which may not reach an end of a scale that has little probability.
 
     Args:
         posteriors: by name of the model, all fitted to `cohort`.
@@ -70,7 +70,7 @@ def compare_models(
 
     Raises:
         CheckError: fewer than two models, or a posterior of another cohort, of other outcomes, or of the same on
-            another scale: such likelihoods are not comparable.
+            another scale or by another kind of density: such likelihoods are not comparable.
         PosteriorError, InferenceError: see `loo`.
 
     Warns:

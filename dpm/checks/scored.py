@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jax import numpy as jnp
 from numpyro import distributions as dist
 
 from dpm.cohort.cohort import Cohort
@@ -22,12 +21,16 @@ class Scored(NamedTuple):
     Attributes:
         values: as the density takes them.
         used: where a mask leaves them in.
-        discrete: whether the density is a probability.
+        atomic: where the value is scored by a probability and not by a density, as far as draws show.
     """
 
     values: Float[np.ndarray, "..."]
     used: Bool[np.ndarray, "..."]
-    discrete: bool
+    atomic: Bool[np.ndarray, "..."]
+
+
+DRAWS = 64
+"""Of each site, from which it is seen where it has probability."""
 
 
 def require_fitted_to(posterior: Posterior, cohort: Cohort, *, name: str = "the posterior") -> None:
@@ -66,10 +69,11 @@ def scored(posterior: Posterior, cohort: Cohort, *, name: str = "the posterior")
     """
     records = cohort.records(posterior.encodings)
     hierarchy = posterior.hierarchy(records).by_class()[0]
-    zeros = hierarchy.effect_values(jnp.zeros((hierarchy.n_effects, records.n_subjects)))
-    vector = jax.tree_util.tree_map(lambda draws: draws[0], posterior.vectors(hierarchy, 1))
+    # Patients unlike each other, so that some of them reach the ends of a scale.
+    effects = 1.5 * jax.random.normal(jax.random.key(0), (hierarchy.n_effects, records.n_subjects))
+    population = hierarchy.constrain(posterior.vectors(hierarchy, 1)[0])
     found = {}
-    for site, message in hierarchy.trace(hierarchy.constrain(vector), zeros, records).items():
+    for site, message in hierarchy.trace(population, hierarchy.effect_values(effects), records).items():
         if message["type"] != "sample" or not message["is_observed"] or not is_subject(message):
             continue
         if message["scale"] is not None and np.any(np.asarray(message["scale"]) != 1.0):
@@ -78,8 +82,26 @@ def scored(posterior: Posterior, cohort: Cohort, *, name: str = "the posterior")
         used = _used(message["fn"])
         values = np.asarray(message["value"], dtype=float)
         used = np.broadcast_to(used.reshape(used.shape + (1,) * message["fn"].event_dim), values.shape)
-        found[site] = Scored(values, used, bool(message["fn"].support.is_discrete))
+        event = site in cohort.roles.events  # scored by density and probability in all models alike
+        atomic = np.zeros(values.shape, dtype=bool) if event else _atomic(message["fn"], values, used)
+        found[site] = Scored(values, used, atomic)
     return found
+
+
+def _atomic(fn: dist.Distribution, values: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Where a value has probability: everywhere if draws are whole numbers, else where draws meet again and again.
+
+    Not from `support`: a distribution of whole scores may take real numbers, and one may have both kinds of values.
+    """
+    try:
+        each = jax.vmap(fn.sample)(jax.random.split(jax.random.key(1), DRAWS))
+    except NotImplementedError:
+        return np.full(values.shape, bool(fn.support.is_discrete))
+    draws = np.broadcast_to(np.asarray(each), (DRAWS, *values.shape))[:, used]
+    if (draws == np.round(draws)).all():
+        return np.ones(values.shape, dtype=bool)
+    met, times = np.unique(draws, return_counts=True)
+    return np.isin(values, met[times > 1])
 
 
 def _used(fn: dist.Distribution) -> np.ndarray:
@@ -114,12 +136,13 @@ def require_same_values(by_model: Mapping[str, Mapping[str, Scored]]) -> None:
 
 def _unlike(one: Scored, other: Scored) -> str:
     """How two sites differ, in words; empty where they do not."""
-    if one.discrete != other.discrete:
-        return "a density and a probability"
     if one.values.shape != other.values.shape:
         return f"values of shapes {one.values.shape} and {other.values.shape}"
     if not np.array_equal(one.used, other.used):
         return f"{int(one.used.sum()):,} and {int(other.used.sum()):,} values, not the same ones"
     same = (one.values == other.values) | (np.isnan(one.values) & np.isnan(other.values))
     different = int((~same)[one.used].sum())
-    return f"{different:,} of {int(one.used.sum()):,} values that differ, as after a transform" if different else ""
+    if different:
+        return f"{different:,} of {int(one.used.sum()):,} values that differ, as after a transform"
+    mixed = int((one.atomic != other.atomic)[one.used].sum())
+    return f"a probability beside a density for {mixed:,} of {int(one.used.sum()):,} values" if mixed else ""

@@ -14,9 +14,16 @@ from numpyro import distributions as dist
 from numpyro import handlers
 
 from dpm.checks.comparison import compare_models, weigh
-from dpm.checks.scored import Scored, require_same_values
-from dpm.cohort import Records, read_cohort
+from dpm.checks.scored import Scored, require_same_values, scored
+from dpm.cohort import Cohort, Records, read_cohort
+from dpm.components.categorical import thresholds
+from dpm.components.outcome import Gaussian, Outcome
+from dpm.components.parameter import Parameter
+from dpm.components.progression import ProgressionModel
+from dpm.components.score import BoundedScore, IntegerScore
+from dpm.components.trajectory import Linear
 from dpm.errors import CheckError
+from dpm.inference.hierarchy import Hierarchy
 from dpm.posterior.posterior import Posterior
 from tests.checks.lines import KEY, ROLES, certain, curved, fitted, line, saturating, straight, table
 
@@ -153,7 +160,36 @@ def test_a_weighted_likelihood_is_refused() -> None:
         compare_models({"line": given(), "half": half}, straight(), key=KEY)
 
 
+SHARE = {"score": {"column": "score", "unit": "points", "kind": "bounded", "lower": 0, "upper": 20}}
+
+
 def test_a_density_is_not_compared_with_a_probability() -> None:
-    values, used = np.ones((2, 3)), np.ones((2, 3), dtype=bool)
-    with pytest.raises(CheckError, match="a density and a probability"):
-        require_same_values({"a": {"score": Scored(values, used, True)}, "b": {"score": Scored(values, used, False)}})
+    """Whole scores by their probabilities; bounded scores by a density between the ends and a probability at them."""
+    frame = table()
+    frame["score"] = (2.0 * (frame["score"] - 6.0)).clip(0.0, 20.0)
+    ends = int(frame["score"].isin([0.0, 20.0]).sum())
+    assert 5 < ends < 115
+    outcome = {**SHARE["score"], "higher_is": "worse"}
+    cohort = read_cohort(frame, {**ROLES, "outcomes": {"score": outcome}})
+    whole = read_cohort(frame.round(), {**ROLES, "outcomes": {"score": {**outcome, "kind": "integer"}}})
+    course = Linear(
+        level=Parameter(dist.Normal(8.0, 1.0), subject=dist.HalfNormal(4.0)), slope=Parameter(dist.Normal(3.0, 1.0))
+    )
+    noises = {
+        "normal": Gaussian(sd=4.0),
+        "ends": BoundedScore(lower=0, upper=20, precision=10.0, cuts=thresholds(2)),
+        "whole": IntegerScore(maximum=20, precision=10.0),
+    }
+    models = {name: ProgressionModel(outcomes={"score": Outcome(course, noise)}) for name, noise in noises.items()}
+
+    def by(name: str, data: Cohort) -> dict[str, Scored]:
+        split = Hierarchy.of(models[name], data.records())
+        values = split.constrain(split.prior_centre())
+        draws = {site: np.asarray(value)[None] for site, value in values.items()}
+        return scored(certain(models[name], data, draws), data)
+
+    require_same_values({"a": by("normal", cohort), "b": by("normal", cohort)})
+    with pytest.raises(CheckError, match=f"a probability beside a density for {ends} of 120 values"):
+        require_same_values({"a": by("normal", cohort), "b": by("ends", cohort)})
+    with pytest.raises(CheckError, match="a probability beside a density for 120 of 120 values"):
+        require_same_values({"a": by("normal", whole), "b": by("whole", whole)})
