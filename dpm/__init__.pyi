@@ -12,6 +12,11 @@ from .checks.left_out_groups import leave_one_group_out as leave_one_group_out
 from .checks.loo import LOO as LOO
 from .checks.loo import loo as loo
 from .checks.predictive import visual_check as visual_check
+from .checks.sampler import chain_table as chain_table
+from .checks.sampler import divergence_table as divergence_table
+from .checks.subjects import inner_failures as inner_failures
+from .checks.subjects import shrinkage_summary as shrinkage_summary
+from .checks.subjects import shrinkage_table as shrinkage_table
 from .cohort.adam import read_adam as read_adam
 from .cohort.adam_export import write_adam as write_adam
 from .cohort.cleaning import CleaningRule as CleaningRule
@@ -122,14 +127,14 @@ from .components.treatment import AddedSlope as AddedSlope
 from .components.treatment import ByVisit as ByVisit
 from .components.treatment import CaptureMode as CaptureMode
 from .components.treatment import CareDrift as CareDrift
-from .components.treatment import HalfLife as HalfLife
-from .components.treatment import Onset as Onset
 from .components.treatment import ProportionalDecline as ProportionalDecline
 from .components.treatment import Shift as Shift
 from .components.treatment import Slowing as Slowing
 from .components.treatment import TimeSaved as TimeSaved
 from .components.treatment import TrialEntry as TrialEntry
-from .components.treatment import Until as Until
+from .components.waning import HalfLife as HalfLife
+from .components.waning import Onset as Onset
+from .components.waning import Until as Until
 from .control.effect import Effect as Effect
 from .control.estimand import MeanChange as MeanChange
 from .control.estimand import SlopeDifference as SlopeDifference
@@ -143,6 +148,7 @@ from .errors import ModelWarning as ModelWarning
 from .inference.checkpoint import Checkpoint as Checkpoint
 from .inference.laplace import Laplace as Laplace
 from .inference.nuts import NUTS as NUTS
+from .inference.variational import Variational as Variational
 from .posterior.average import Averaged as Averaged
 from .posterior.average import average as average
 from .posterior.fit import fit as fit

@@ -17,7 +17,7 @@ from arviz_stats.sampling_diagnostics import ess
 from arviz_stats.utils import ELPDDataLOO
 from scipy.special import logsumexp
 
-from dpm.checks.normal_draws import is_normal, log_densities
+from dpm.checks.normal_draws import is_normal, log_densities, refuse_guide
 from dpm.checks.scored import require_fitted_to
 from dpm.cohort.cohort import Cohort
 from dpm.errors import CheckWarning, DPMError
@@ -129,8 +129,8 @@ def loo(
         progress: tell on the error stream how far the refits are.
 
     Raises:
-        CheckError: the posterior was not fitted to this cohort, or its draws are of a normal approximation too far
-            from it.
+        CheckError: the posterior was not fitted to this cohort, or its draws are a variational guide's own, or
+            of a normal approximation too far from it.
         PosteriorError: a subject has no marginal likelihood at some draw.
         InferenceError: the model cannot be fitted without a patient.
 
@@ -141,6 +141,7 @@ def loo(
     Magnusson et al. 2019, PMLR 97, 4244-4253.
     """
     require_fitted_to(posterior, cohort)
+    refuse_guide(posterior)
     likelihood_key, correction_key, finer_key, refit_key = jax.random.split(key, 4)
     likelihood = SubjectLikelihood.of(posterior, cohort, key=likelihood_key, level=level, n_nodes=n_nodes)
     each = likelihood.each()

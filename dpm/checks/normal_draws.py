@@ -46,6 +46,18 @@ def is_normal(posterior: Posterior) -> bool:
     return str(facts["method"]).startswith("Laplace(") and not facts.get("importance")
 
 
+def refuse_guide(posterior: Posterior) -> None:
+    """Refuse a variational guide's own draws, whose density is not kept: weights would be of another distribution.
+
+    Raises:
+        CheckError: the draws are such.
+    """
+    facts = posterior.provenance
+    if str(facts["method"]).startswith("Variational(") and not facts.get("importance"):
+        do = "Fit again with NUTS(), or with Variational(importance=True), whose draws are weighted."
+        raise CheckError("loo", "draws of the posterior", "the own draws of a variational guide", do)
+
+
 def log_densities(
     posterior: Posterior, likelihood: SubjectLikelihood, each: Float[np.ndarray, "draw subject"], *, key: Key
 ) -> LogDensities:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from time import perf_counter
 
 import jax
 import numpy as np
@@ -13,11 +12,8 @@ from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
 from dpm.inference.chains import ChainMethod, Chains, Rows, packed
 from dpm.inference.checkpoint import START, Checkpoint, Saved, identity
-from dpm.inference.draws import Draws, host
+from dpm.inference.draws import Draws
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.laplace import Laplace
-from dpm.inference.marginal import Marginal
-from dpm.inference.population import population_values
 from dpm.inference.progress import Ticker
 from dpm.inference.sampling import Reached, joined, pursue, restored
 from dpm.inference.start import Start
@@ -75,12 +71,12 @@ class NUTS:
         with self._saved(hierarchy, records, key=key) as saved:
             start, reached = self._sampled(hierarchy, records, saved, key=key)
         rows = joined(reached.pieces)
-        sites, subject_sites = _sites(
-            hierarchy, start.whitening, records, {name: jnp.asarray(rows[name]) for name in "uw"}
-        )
+        positions = {name: jnp.asarray(rows[name]) for name in "uw"}
+        sites, subject_sites = start.whitening.sites(hierarchy, positions, records)
         facts = {
             "chains": self.chains,
             "warmup": self.warmup,
+            "max_tree_depth": self.max_tree_depth,
             "log_likelihood_laplace": start.optimum.log_likelihood,
             "n_population": hierarchy.n_population,
             "seconds_laplace": start.seconds,
@@ -109,7 +105,7 @@ class NUTS:
         if saved is not None and going_on:
             start = Start.read(saved.read(START))
         else:
-            start = _laplace(hierarchy, records, key=optimum_key)
+            start = Start.of_laplace(hierarchy, records, key=optimum_key)
         chains = self._chains(_potential(hierarchy, start.whitening, records))
         starts = self._starts(hierarchy, records, key=start_key)
         if saved is not None and going_on:
@@ -137,35 +133,8 @@ class NUTS:
         return {"u": u, "w": jnp.zeros((self.chains, hierarchy.n_effects, records.n_subjects))}
 
 
-def _laplace(hierarchy: Hierarchy, records: Data, *, key: Key) -> Start:
-    began = perf_counter()
-    optimum = Laplace(objective="map").maximise(Marginal(hierarchy), records, key=key)
-    whitening = Whitening.at(hierarchy, records, optimum)
-    return Start(optimum, whitening, perf_counter() - began)
-
-
 def _potential(hierarchy: Hierarchy, whitening: Whitening, records: Data) -> Callable[[Sites], Array]:
-    def potential(position: Sites) -> Array:
-        vector, effects, log_volume = whitening.colour(position["u"], position["w"])
-        subjects = hierarchy.log_subject(hierarchy.constrain(vector), effects, records)
-        return -(jnp.sum(subjects) + hierarchy.log_population(vector, records, prior=True) + log_volume)
-
-    return potential
-
-
-def _sites(
-    hierarchy: Hierarchy, whitening: Whitening, records: Data, samples: Sites
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Whitened draws back as named population and subject sites."""
-
-    def one(position: Sites) -> tuple[Sites, Sites]:
-        vector, effects, _ = whitening.colour(position["u"], position["w"])
-        return population_values(hierarchy, vector, records), hierarchy.effect_values(effects)
-
-    population, subjects = jax.jit(jax.vmap(jax.vmap(one)))(samples)
-    axes = {site.name: site.subject_axis for site in hierarchy.subject}
-    last = {name: jnp.moveaxis(value, 2 + (axes[name] or 0), -1) for name, value in subjects.items()}
-    return host(population), host(last)
+    return lambda position: -whitening.log_density(hierarchy, position["u"], position["w"], records)
 
 
 def _statistics(rows: Rows) -> dict[str, np.ndarray]:

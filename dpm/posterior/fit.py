@@ -28,7 +28,8 @@ def fit(model: Model, cohort: Cohort, *, method: Method, key: Key, keep_subjects
     Args:
         model: any callable that keeps the subject-plate rule.
         cohort: all of it is used; take the natural-history patients out first.
-        method: `NUTS()` or `Laplace()`; `NUTS(checkpoint=Checkpoint(folder="..."))` goes on after it was stopped.
+        method: `NUTS()`, `Laplace()` or `Variational()`; `NUTS(checkpoint=Checkpoint(folder="..."))` goes
+            on after it was stopped.
         key: the same key gives the same draws on the same device.
         keep_subjects: store patient-level effects in the posterior too; they are patient data.
 
@@ -55,6 +56,7 @@ def fit(model: Model, cohort: Cohort, *, method: Method, key: Key, keep_subjects
     large = records.time.size > BUCKETS_FROM
     draws = method.run(model, bucketed(records, cohort.visit_counts) if large else records, key=key)
     posterior = Posterior.of(model, cohort, encodings, draws, method=repr(method), keep_subjects=keep_subjects)
+    notes += tuple(draws.facts.get("notes", ()))
     notes += told_by_prior(information(posterior, records, key=jax.random.fold_in(key, 1)))
     return replace(posterior, provenance={**posterior.provenance, "notes": list(notes)}) if notes else posterior
 

@@ -111,6 +111,12 @@ def test_draws_that_are_not_of_the_fit_are_refused(posterior: Posterior) -> None
         loo(replace(moved, tree=tree), straight(), key=KEY)
 
 
+def test_a_guides_own_draws_are_refused(posterior: Posterior) -> None:
+    facts = {**posterior.provenance, "method": "Variational(importance=False)", "importance": 0}
+    with pytest.raises(CheckError, match="own draws of a variational guide"):
+        loo(replace(posterior, provenance=facts), straight(), key=KEY)
+
+
 def test_another_cohort_is_refused(posterior: Posterior) -> None:
     with pytest.raises(CheckError, match=r"the cohort of the fit, of 30 subjects.*other values of score"):
         loo(posterior, curved(), key=KEY)
