@@ -1,9 +1,16 @@
+from .checks.comparison import Comparison as Comparison
+from .checks.comparison import compare_models as compare_models
+from .checks.comparison import weigh as weigh
 from .checks.convergence import Gate as Gate
 from .checks.convergence import convergence_table as convergence_table
 from .checks.convergence import parameter_table as parameter_table
 from .checks.convergence import require_converged as require_converged
 from .checks.holdout import held_out_coverage as held_out_coverage
 from .checks.holdout import nearest_follow_up as nearest_follow_up
+from .checks.left_out_groups import GroupsLeftOut as GroupsLeftOut
+from .checks.left_out_groups import leave_one_group_out as leave_one_group_out
+from .checks.loo import LOO as LOO
+from .checks.loo import loo as loo
 from .checks.predictive import visual_check as visual_check
 from .checks.sampler import chain_table as chain_table
 from .checks.sampler import divergence_table as divergence_table
@@ -135,6 +142,7 @@ from .control.external import unadjusted as unadjusted
 from .control.randomised import randomised as randomised
 from .control.twin import TreatedCourse as TreatedCourse
 from .control.twin import compare as compare
+from .errors import CheckWarning as CheckWarning
 from .errors import DPMError as DPMError
 from .errors import ModelWarning as ModelWarning
 from .inference.checkpoint import Checkpoint as Checkpoint
@@ -142,13 +150,18 @@ from .inference.laplace import Laplace as Laplace
 from .inference.marginal_nuts import MarginalNUTS as MarginalNUTS
 from .inference.nuts import NUTS as NUTS
 from .inference.variational import Variational as Variational
+from .posterior.average import Averaged as Averaged
+from .posterior.average import average as average
 from .posterior.fit import fit as fit
 from .posterior.interval import profile_likelihood as profile_likelihood
+from .posterior.likelihood import subject_log_likelihood as subject_log_likelihood
 from .posterior.posterior import Posterior as Posterior
 from .posterior.prior import information as information
 from .posterior.prior import prior_predictive as prior_predictive
 from .virtual.arm import VirtualArm as VirtualArm
 from .virtual.arm import synthetic_arm as synthetic_arm
+from .virtual.averaged import AveragedArm as AveragedArm
+from .virtual.averaged import averaged_arm as averaged_arm
 from .virtual.design import Design as Design
 from .virtual.simulate import simulate_cohort as simulate_cohort
 

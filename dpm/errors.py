@@ -46,6 +46,10 @@ class CheckError(DPMError):
     """A gate was not passed."""
 
 
+class CheckWarning(UserWarning):
+    """A check was made, and a part of its answer cannot be relied on; the answer says which."""
+
+
 class VirtualError(DPMError):
     """A virtual arm cannot be drawn, or must not be."""
 

@@ -18,7 +18,8 @@ from dpm.inference.laplace import Laplace
 from dpm.posterior.fit import fit
 from dpm.posterior.predict import Predicted, predict_draws
 from dpm.types import Array, Float, Key
-from dpm.virtual.arm import VirtualArm, mean_layers
+from dpm.virtual.arm import mean_layers
+from dpm.virtual.averaged import Arm
 
 METHOD = "Untreated twins"
 
@@ -40,7 +41,7 @@ class TreatedCourse(NamedTuple):
     effects: Float[Array, "draw replicate effect subject"]
 
     @classmethod
-    def of(cls, arm: VirtualArm, trial: Cohort, *, key: Key, method: Laplace | None = None) -> "TreatedCourse":
+    def of(cls, arm: Arm, trial: Cohort, *, key: Key, method: Laplace | None = None) -> "TreatedCourse":
         """Fit the arm's model to the treated patients alone, by Laplace, and draw their effects given their data.
 
         Args:
@@ -82,9 +83,7 @@ class TreatedCourse(NamedTuple):
         )
 
 
-def compare(
-    trial: Cohort, arm: VirtualArm, *, estimand: Estimand, key: Key, course: TreatedCourse | None = None
-) -> Effect:
+def compare(trial: Cohort, arm: Arm, *, estimand: Estimand, key: Key, course: TreatedCourse | None = None) -> Effect:
     """Compare treated patients with their untreated twins.
 
     The interval holds parameter, between-patient and residual uncertainty of the twins and the uncertainty of what
@@ -93,7 +92,7 @@ def compare(
 
     Args:
         trial: the treated patients, with all their visits.
-        arm: `synthetic_arm(..., like=trial)`.
+        arm: `synthetic_arm(..., like=trial)`, or `averaged_arm` of several.
         estimand: what to estimate.
         key: for the treated patients' imputations and the twins' residuals.
         course: `TreatedCourse.of(arm, trial)`, where several estimands share it; otherwise it is fitted here.
@@ -117,7 +116,7 @@ def compare(
 
 
 def _mean_change(
-    trial: Cohort, arm: VirtualArm, course: TreatedCourse, estimand: MeanChange, treated_key: Key, twin_key: Key
+    trial: Cohort, arm: Arm, course: TreatedCourse, estimand: MeanChange, treated_key: Key, twin_key: Key
 ) -> Effect:
     chosen = estimand.chosen_visits(trial)
     time = chosen["time"].fillna(estimand.at).to_numpy()[None, :]
@@ -132,7 +131,7 @@ def _mean_change(
 
 
 def _slope(
-    trial: Cohort, arm: VirtualArm, course: TreatedCourse, estimand: SlopeDifference, treated_key: Key, twin_key: Key
+    trial: Cohort, arm: Arm, course: TreatedCourse, estimand: SlopeDifference, treated_key: Key, twin_key: Key
 ) -> Effect:
     start, end = estimand.over
     time = np.tile([[start], [end]], (1, trial.n_subjects))
@@ -147,7 +146,7 @@ def _slope(
 
 
 def _effect(
-    arm: VirtualArm,
+    arm: Arm,
     estimand: Estimand,
     treated: Float[np.ndarray, " draw"],
     means: Float[np.ndarray, "draw replicate"],

@@ -16,6 +16,7 @@ from numpyro.infer import MCMC
 
 from dpm.cohort.cohort import Cohort
 from dpm.cohort.encodings import Encodings
+from dpm.cohort.fingerprint import fingerprints, scales
 from dpm.cohort.records import Records
 from dpm.errors import PosteriorError
 from dpm.inference.draws import Draws
@@ -219,4 +220,6 @@ def _facts(cohort: Cohort) -> dict[str, Any]:
         "n_visits": cohort.n_visits,
         "longest_follow_up": float(cohort.visits["time"].max()),
         "support": {name: [float(column.min()), float(column.max())] for name, column in covariates.items()},
+        "observed": fingerprints(cohort),
+        "scales": scales(cohort),
     }

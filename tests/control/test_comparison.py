@@ -13,6 +13,7 @@ from dpm.control.randomised import randomised
 from dpm.control.twin import TreatedCourse, compare
 from dpm.errors import ControlError
 from dpm.virtual.arm import VirtualArm, synthetic_arm
+from dpm.virtual.averaged import averaged_arm
 from tests.placebo import KEY, certain_posterior, history, trial
 
 BOTH = {"death": "hypothetical", "transplant": "hypothetical"}
@@ -132,3 +133,11 @@ def test_each_answer_says_for_whom_its_interval_is(arm: VirtualArm, course: Trea
     for method in (unadjusted, randomised):
         assert "for patients like these" in method(trial(), history(), estimand=SLOPE).note
     assert "for patients like these" not in compare(trial(), arm, estimand=SLOPE, key=KEY, course=course).note
+
+
+def test_twins_of_several_models_are_compared_as_those_of_one(arm: VirtualArm, course: TreatedCourse) -> None:
+    """The same arm twice is that arm; what the weights were stands among the assumptions."""
+    twice = averaged_arm({"one": arm, "two": arm}, {"one": 0.4, "two": 0.6}, key=KEY)
+    found, alone = (compare(trial(), each, estimand=CHANGE, key=KEY, course=course) for each in (twice, arm))
+    assert (found.estimate, found.se) == (alone.estimate, alone.se)
+    assert "one 0.400 (40 of 100 draws), two 0.600 (60 of 100 draws)" in " ".join(found.assumptions)
