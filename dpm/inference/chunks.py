@@ -58,7 +58,8 @@ class Chunks:
     def join(self, values: Array | np.ndarray) -> np.ndarray:
         """The inverse of `split`, on the host."""
         whole = np.moveaxis(np.asarray(values), 0, -2)
-        return whole.reshape(*whole.shape[:-2], -1)[..., : self.n_subjects]
+        # The length is given: of an array without effects it cannot be inferred.
+        return whole.reshape(*whole.shape[:-2], whole.shape[-2] * whole.shape[-1])[..., : self.n_subjects]
 
 
 def _places(subjects: int, parts: int, size: int) -> np.ndarray:
