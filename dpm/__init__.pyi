@@ -139,9 +139,11 @@ from .errors import DPMError as DPMError
 from .errors import ModelWarning as ModelWarning
 from .inference.checkpoint import Checkpoint as Checkpoint
 from .inference.laplace import Laplace as Laplace
+from .inference.marginal_nuts import MarginalNUTS as MarginalNUTS
 from .inference.nuts import NUTS as NUTS
 from .inference.variational import Variational as Variational
 from .posterior.fit import fit as fit
+from .posterior.interval import profile_likelihood as profile_likelihood
 from .posterior.posterior import Posterior as Posterior
 from .posterior.prior import information as information
 from .posterior.prior import prior_predictive as prior_predictive

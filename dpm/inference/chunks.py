@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 from jax import numpy as jnp
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import PyTreeDef
 
@@ -57,9 +58,15 @@ class Chunks:
 
     def join(self, values: Array | np.ndarray) -> np.ndarray:
         """The inverse of `split`, on the host."""
-        whole = np.moveaxis(np.asarray(values), 0, -2)
-        # The length is given: of an array without effects it cannot be inferred.
-        return whole.reshape(*whole.shape[:-2], whole.shape[-2] * whole.shape[-1])[..., : self.n_subjects]
+        whole = np.moveaxis(gathered(values), 0, -2)
+        return whole.reshape(*whole.shape[:-2], -1)[..., : self.n_subjects]
+
+
+def gathered(values: Array | np.ndarray) -> np.ndarray:
+    """An array on this host, also where other processes hold a part of it."""
+    if isinstance(values, jax.Array) and not (values.is_fully_addressable or values.is_fully_replicated):
+        return np.asarray(multihost_utils.process_allgather(values, tiled=True))
+    return np.asarray(values)
 
 
 def _places(subjects: int, parts: int, size: int) -> np.ndarray:

@@ -100,12 +100,20 @@ REACH = (1.0, -1.0, 2.0, -2.0)
 
 
 def best_start(density: Density, like: Effects) -> Effects:
-    """For every subject, the likeliest of zero and a few values of each effect alone; of the shape of `like`."""
+    """For every subject, the likeliest of zero and a few values of each effect alone; of the shape of `like`.
+
+    Zero where a density is the same at both signs of the likeliest: there are then two modes alike, one of which is
+    not the whole, and a search from between them does not hide it.
+    """
     q, n = like.shape
     units = np.eye(q)[:, :, None] * np.ones(n)
     candidates = jnp.stack([jnp.zeros((q, n)), *(far * unit for unit in units for far in REACH)])
     values = lax.map(density, candidates)
-    best = jnp.argmax(jnp.where(jnp.isfinite(values), values, -jnp.inf), axis=0)
+    values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
+    best = jnp.argmax(values, axis=0)
+    mirror = jnp.where(best == 0, 0, best + jnp.where(best % 2 == 1, 1, -1))
+    here, there = (jnp.take_along_axis(values, at[None], axis=0)[0] for at in (best, mirror))
+    best = jnp.where(here - there <= 1e-12 * (1.0 + jnp.abs(here)), 0, best)
     return jnp.take_along_axis(candidates, best[None, None, :], axis=0)[0]
 
 

@@ -9,7 +9,6 @@ from jax import numpy as jnp
 
 from dpm.cohort.buckets import Data
 from dpm.inference.checkpoint import Arrays
-from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace, Optimum
 from dpm.inference.marginal import Marginal
 from dpm.inference.whitening import Whitening
@@ -33,11 +32,11 @@ class Start(NamedTuple):
     seconds: float
 
     @classmethod
-    def of_laplace(cls, hierarchy: Hierarchy, records: Data, *, key: Key, point: Array | None = None) -> "Start":
+    def of_laplace(cls, marginal: Marginal, records: Data, *, key: Key, point: Array | None = None) -> "Start":
         """The maximum of the posterior, effects integrated out, and the variables whitened around it.
 
         Args:
-            hierarchy: the model, split at its plate.
+            marginal: of the subjects' effects, at its level.
             records: the data.
             key: of starting points.
             point: the first of these, a population vector; the prior means by default.
@@ -46,8 +45,8 @@ class Start(NamedTuple):
             InferenceError: no maximum was found, see `Laplace.run`.
         """
         began = perf_counter()
-        optimum = Laplace(objective="map").maximise(Marginal(hierarchy), records, key=key, start=point)
-        return cls(optimum, Whitening.at(hierarchy, records, optimum), perf_counter() - began)
+        optimum = Laplace(objective="map").maximise(marginal, records, key=key, start=point)
+        return cls(optimum, Whitening.at(marginal.hierarchy, records, optimum), perf_counter() - began)
 
     def arrays(self) -> Arrays:
         """As plain arrays by name: a resumed run takes these bits and does not compute them anew."""

@@ -123,6 +123,20 @@ def _chunk_by_chunk(
 
 
 @partial(jax.jit, static_argnums=1)
+def total(vector: Vector, marginal: Marginal, starts: Starts, parts: tuple[Chunks, ...]) -> Float[Array, ""]:
+    r"""$\sum_i \log p(y_i \mid \varphi)$ alone, chunk after chunk."""
+
+    def of_part(part: Chunks, start: Array) -> Array:
+        def of_chunk(item: Item) -> Array:
+            begin, real, own = item
+            return jnp.sum(jnp.where(real, marginal.log_marginal(vector, part.records(own), begin)[0], 0.0))
+
+        return jnp.sum(lax.map(of_chunk, (start, part.counted, part.arrays)))
+
+    return jnp.sum(jnp.stack([of_part(part, start) for part, start in zip(parts, starts, strict=True)]))
+
+
+@partial(jax.jit, static_argnums=1)
 def scores(
     vector: Vector, marginal: Marginal, starts: Starts, parts: tuple[Chunks, ...]
 ) -> tuple[Float[Array, "chunk subject population"], ...]:
@@ -152,7 +166,11 @@ class Surface:
 
     def forget(self) -> None:
         """Begin the next searches for modes as if none had been found."""
-        self.starts = self._split(np.full((self.marginal.hierarchy.n_effects, self.data.n_subjects), np.nan))
+        self.begin_at(np.full((self.marginal.hierarchy.n_effects, self.data.n_subjects), np.nan))
+
+    def begin_at(self, effects: np.ndarray) -> None:
+        """Begin the next searches for modes at these effects."""
+        self.starts = self._split(effects)
 
     def _split(self, values: np.ndarray) -> Starts:
         whole = jnp.asarray(values)
@@ -171,6 +189,10 @@ class Surface:
         self.starts = tuple(subjects.effects for subjects in found.subjects)
         self.evaluations += 1
         return found
+
+    def total(self, vector: Array) -> float:
+        """The log likelihood alone, all searches for modes from where they last began."""
+        return float(total(vector, self.marginal, self.starts, self.parts))
 
     def slope(self, vector: Array | np.ndarray) -> np.ndarray:
         """The gradient alone."""

@@ -179,7 +179,7 @@ class Variational:
             path_key, key = jax.random.split(key)
             point = jnp.asarray(pathfinder(hierarchy, records, key=path_key).mean[: hierarchy.n_population])
         try:
-            begun = Start.of_laplace(hierarchy, records, key=key, point=point)
+            begun = Start.of_laplace(Marginal(hierarchy), records, key=key, point=point)
         except InferenceError as problem:
             do = f'{problem.do} start="pathfinder" looks for it from elsewhere, start="prior" needs none.'
             raise InferenceError("Variational, Laplace start", problem.expected, problem.got, do) from problem
