@@ -59,7 +59,8 @@ class Chunks:
     def join(self, values: Array | np.ndarray) -> np.ndarray:
         """The inverse of `split`, on the host."""
         whole = np.moveaxis(gathered(values), 0, -2)
-        return whole.reshape(*whole.shape[:-2], -1)[..., : self.n_subjects]
+        # The length is given: of an array without effects it cannot be inferred.
+        return whole.reshape(*whole.shape[:-2], whole.shape[-2] * whole.shape[-1])[..., : self.n_subjects]
 
 
 def gathered(values: Array | np.ndarray) -> np.ndarray:
