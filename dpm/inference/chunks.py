@@ -112,4 +112,9 @@ def spread[Tree: (Chunks, Array)](tree: Tree, over: Mesh | None) -> Tree:
     if over is None:
         return tree
     place = NamedSharding(over, PartitionSpec(AXIS))
-    return jax.tree_util.tree_map(lambda leaf: jax.device_put(np.asarray(leaf), place), tree)
+
+    def put(leaf: Array) -> Array:
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(whole.shape, place, lambda rows: whole[rows])
+
+    return jax.tree_util.tree_map(put, tree)
