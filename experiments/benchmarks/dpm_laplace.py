@@ -1,6 +1,6 @@
-"""A process that reads a cohort, fits it by `Laplace` twice, and says what each fit took: the second finds all compiled.
+"""A process that reads a cohort, fits it by `Laplace` twice, and says what each took: the second finds all compiled.
 
-    python -m experiments.benchmarks.dpm_laplace NAME FILE OBJECTIVE [LEVEL]
+python -m experiments.benchmarks.dpm_laplace NAME FILE OBJECTIVE [LEVEL]
 """
 
 import json

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from experiments.benchmarks import logistic, mixed, outcomes, sampling
+from experiments.benchmarks import growth, leaspy_kind, logistic, mixed, outcomes, posteriors, sampling
 from experiments.benchmarks.timing import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -13,8 +13,11 @@ BENCHMARKS = {
     "sampling": ("sampling.json", sampling),
     "outcomes": ("outcomes.json", outcomes),
     "logistic": ("logistic.json", logistic),
+    "posteriors": ("posteriors.json", posteriors),
+    "leaspy": ("leaspy.json", leaspy_kind),
+    "growth": ("growth.json", growth),
 }
-SIZED = ("logistic",)
+SIZED = ("logistic", "posteriors", "leaspy", "growth")
 """Those that run at several sizes, and leave out a program that is expected to take too long."""
 
 

@@ -40,19 +40,21 @@ def cohort() -> dpm.Cohort:
     return dpm.read_cohort("data:pbc/pbc_longitudinal.csv", roles).where(arm="placebo")
 
 
-def sample(sampler: str, data: dpm.Cohort, seed: int) -> dpm.Posterior:
+def sample(
+    sampler: str, model: dpm.ProgressionModel, data: dpm.Cohort, seed: int, *, chains: int = CHAINS, draws: int = DRAWS
+) -> dpm.Posterior:
     """Chains one after the other; what is not said is the sampler's own default."""
-    model, key = build(), jax.random.key(seed)
+    key = jax.random.key(seed)
     if sampler == "dpm":
-        method = dpm.NUTS(chains=CHAINS, draws=DRAWS, chain_method="sequential", progress=False)
+        method = dpm.NUTS(chains=chains, draws=draws, chain_method="sequential", progress=False)
         return dpm.fit(model, data, method=method, key=key)
     encodings = Encodings.learn(data)
     warmup = int(sampler.removeprefix("numpyro_"))
     plain = MCMC(
         Kernel(model),
         num_warmup=warmup,
-        num_samples=DRAWS,
-        num_chains=CHAINS,
+        num_samples=draws,
+        num_chains=chains,
         chain_method="sequential",
         progress_bar=False,
     )
@@ -61,22 +63,26 @@ def sample(sampler: str, data: dpm.Cohort, seed: int) -> dpm.Posterior:
 
 
 def one(sampler: str, seed: int) -> dict[str, object]:
-    """One run: its times and the worst of its diagnostics over population values."""
+    """One run on the PBC study."""
     data = cohort()
     with Stopwatch() as watch:
-        posterior = sample(sampler, data, seed)
+        posterior = sample(sampler, build(), data, seed)
+    return {"seed": seed, **worst(posterior), "seconds": watch.seconds()}
+
+
+def worst(posterior: dpm.Posterior) -> dict[str, object]:
+    """The worst diagnostics over population values; the means of all."""
     table = dpm.parameter_table(posterior).set_index("site")
     stats = posterior.tree["sample_stats"].to_dataset()
     return {
-        "seed": seed,
         "least_ess_bulk": float(table["ess_bulk"].min()),
         "least_ess_bulk_of": str(table["ess_bulk"].idxmin()),
         "worst_r_hat": float(table["rhat"].max()),
         "divergences": int(stats["diverging"].sum()),
         "steps_per_draw": float(stats["n_steps"].mean()),
-        "seconds": watch.seconds(),
         "means": table["mean"].to_dict(),
         "mcse": table["mcse_mean"].to_dict(),
+        "sds": table["sd"].to_dict(),
     }
 
 
@@ -95,7 +101,7 @@ def run(times: int) -> dict[str, object]:
             runs.append(json.loads(printed.stdout.splitlines()[-1]))
     require_same_answer(found)
     kept = {
-        name: [{k: v for k, v in each.items() if k not in ("means", "mcse")} for each in runs]
+        name: [{k: v for k, v in each.items() if k not in ("means", "mcse", "sds")} for each in runs]
         for name, runs in found.items()
     }
     return {"chains": CHAINS, "draws": DRAWS, "runs": kept}

@@ -41,11 +41,11 @@ def logistic() -> dpm.ProgressionModel:
     The priors play no part in maximum likelihood; their means are where everybody's search starts.
     """
     course = dpm.LogisticGrowth(
-        asymptote=dpm.Parameter(dist.Normal(8.0, 4.0), subject=dist.HalfNormal(2.0)),
-        midpoint=dpm.Parameter(dist.Normal(5.0, 2.0), subject=dist.HalfNormal(1.0)),
-        scale=dpm.Parameter(dist.Normal(1.0, 0.5), subject=dist.HalfNormal(0.3)),
+        asymptote=dpm.Parameter(dist.Normal(9.0, 4.0), subject=dist.HalfNormal(2.0)),
+        midpoint=dpm.Parameter(dist.Normal(4.5, 2.0), subject=dist.HalfNormal(1.0)),
+        scale=dpm.Parameter(dist.Normal(1.1, 0.5), subject=dist.HalfNormal(0.3)),
     )
-    outcome = dpm.Outcome(course, dpm.Gaussian(sd=dist.HalfNormal(1.0)))
+    outcome = dpm.Outcome(course, dpm.Gaussian(sd=dist.HalfNormal(0.5)))
     return dpm.ProgressionModel(outcomes={"y": outcome}, correlation=dpm.LKJ(2.0))
 
 
@@ -119,16 +119,61 @@ def latent_time() -> dpm.ProgressionModel:
     return dpm.ProgressionModel(outcomes=outcomes, clock=clock, correlation=dpm.LKJ(2.0))
 
 
+SHIFTED = {"a": (1.2, -1.5), "b": (0.9, 0.0), "c": (1.5, 1.5)}
+"""Rate [1/years] and midpoint [years of latent time] by marker."""
+
+
+def _shifted(markers: tuple[str, ...]) -> tuple[dpm.Design, dict[str, object]]:
+    design = dpm.Design(
+        n=1_000,
+        times=(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0),
+        outcomes={m: OutcomeRole(column=m, label=f"marker {m}", unit="1", higher_is="worse") for m in markers},
+    )
+    values: dict[str, object] = {"clock_onset": 4.0, "clock_onset_sd": 1.5, "clock_pace_sd": 0.3}
+    for m in markers:
+        rate, midpoint = SHIFTED[m]
+        values |= {f"{m}_rate": math.log(rate), f"{m}_midpoint": midpoint, f"{m}_sd": 0.05}
+    return design, values
+
+
+@cache
+def shifted(markers: tuple[str, ...]) -> dpm.ProgressionModel:
+    r"""Logistic courses of leaspy, without sources, from 0 to 1, each subject earlier or later, faster or slower.
+
+    $$y^k_{ij} \sim N\{\sigma(r^k\,(\alpha_i\,(t_{ij} - \delta_i) - m^k)),\ \sigma_k^2\},\qquad
+    \delta_i \sim N(\delta, \omega_\delta^2),\quad \log\alpha_i \sim N(0, \omega_\alpha^2)$$
+    """
+    outcomes = {
+        m: dpm.Outcome(
+            LogisticRise(
+                floor=0.0,
+                ceiling=1.0,
+                midpoint=dpm.Parameter(dist.Normal(0.0, 2.0)),
+                rate=dpm.Parameter(dist.Normal(0.0, 0.5), link=jnp.exp),
+            ),
+            dpm.Gaussian(sd=dist.HalfNormal(0.2)),
+        )
+        for m in markers
+    }
+    clock = dpm.LatentTime(
+        onset=dpm.onset(dist.HalfNormal(2.0), typical=dist.Normal(3.0, 3.0)), pace=dpm.pace(dist.HalfNormal(0.5))
+    )
+    return dpm.ProgressionModel(outcomes=outcomes, clock=clock, correlation=None)
+
+
 MODELS = {"logistic": logistic, "latent_time": latent_time, "joint": cache(pbc_joint.build)}
+MODELS |= {"shifted_1": lambda: shifted(("b",)), "shifted_3": lambda: shifted(("a", "b", "c"))}
 """One object each, so that what was compiled for it is used again."""
 
 
 def cohort(name: str, n: int) -> dpm.Cohort:
-    """`n` subjects of the cohort called `logistic`, `latent_time` or `joint`."""
+    """`n` subjects of the cohort that belongs to one of `MODELS`."""
     design, values = {
         "logistic": (LOGISTIC_DESIGN, LOGISTIC_VALUES),
         "latent_time": (LATENT_TIME_DESIGN, LATENT_TIME_VALUES),
         "joint": (pbc_joint.DESIGN, pbc_joint.TYPICAL),
+        "shifted_1": _shifted(("b",)),
+        "shifted_3": _shifted(("a", "b", "c")),
     }[name]
     return design.simulate(MODELS[name](), values, key=jax.random.key(n), n=n)
 

@@ -28,3 +28,10 @@ given <- function(words) {
   parts <- strsplit(words, "=")
   setNames(as.numeric(vapply(parts, `[`, "", 2)), vapply(parts, `[`, "", 1))
 }
+
+# The table that dpm writes, its columns without the role before the dot.
+visits_of <- function(path) {
+  visits <- read.csv(path)
+  names(visits) <- sub("^.*[.]", "", names(visits))
+  visits
+}

@@ -22,7 +22,8 @@ Type objective_function<Type>::operator()() {
     total += correlated(own);
     vector<Type> value = mean + sd * own;
     for (int j = 0; j < y.rows(); j++) {
-      Type course = value(0) / (Type(1) + exp(-(time(j, i) - value(1)) / value(2)));
+      // The logistic curve by tanh, which does not overflow.
+      Type course = value(0) * Type(0.5) * (Type(1) + tanh(Type(0.5) * (time(j, i) - value(1)) / value(2)));
       total -= dnorm(y(j, i), course, sigma, true);
     }
   }

@@ -1,12 +1,12 @@
 # Maximum likelihood of the same model by nlme, whose criterion linearises the course around each subject's effects.
 #
-#   Rscript nlme.R HERE FOLDER VISITS.csv NAME=START ...     (columns subject, time, y)
+#   Rscript nlme.R HERE FOLDER VISITS.csv NAME=START ...
 
 arguments <- commandArgs(trailingOnly = TRUE)
 source(file.path(arguments[1], "clock.R"))
 suppressPackageStartupMessages(library(nlme))
 
-reading <- clocked(read.csv(arguments[3]))
+reading <- clocked(visits_of(arguments[3]))
 visits <- reading$value
 start <- given(arguments[-(1:3)])
 

@@ -1,12 +1,12 @@
 # Maximum likelihood of the same model by lme4's nlmer: Laplace's approximation with the Gauss-Newton Hessian.
 #
-#   Rscript nlmer.R HERE FOLDER VISITS.csv NAME=START ...     (columns subject, time, y)
+#   Rscript nlmer.R HERE FOLDER VISITS.csv NAME=START ...
 
 arguments <- commandArgs(trailingOnly = TRUE)
 source(file.path(arguments[1], "clock.R"))
 suppressPackageStartupMessages(library(lme4))
 
-reading <- clocked(read.csv(arguments[3]))
+reading <- clocked(visits_of(arguments[3]))
 visits <- reading$value
 start <- given(arguments[-(1:3)])
 
