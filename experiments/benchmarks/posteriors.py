@@ -30,11 +30,13 @@ RIVALS = Path(__file__).parent / "rivals"
 STAN_PYTHON = os.environ.get("BENCH_STAN_PYTHON", sys.executable)
 """A Python that has pystan: it cannot be installed beside dpm's locked packages."""
 
-STUDIES = (("logistic", 1_000), ("latent_time", 100))
-LENGTHS = {"dpm": (4, 300, 1000), "numpyro_300": (2, 300, 300), "stan": (2, 300, 300)}
+USUAL = {"logistic": 1_000, "latent_time": 100}
+"""Subjects by model, where nothing else is said."""
+
+LENGTHS = {"dpm": (4, 300, 1000), "numpyro_200": (2, 200, 200), "stan": (2, 200, 200)}
 """Chains, warm-up draws and kept draws of each chain."""
 
-NAMES = {"dpm": "dpm `NUTS()`", "numpyro_300": "NumPyro `NUTS`", "stan": "Stan"}
+NAMES = {"dpm": "dpm `NUTS()`", "numpyro_200": "NumPyro `NUTS`", "stan": "Stan"}
 MOST = 5.0
 """Monte Carlo standard errors that posterior means may lie apart."""
 
@@ -135,16 +137,18 @@ def by_stan(name: str, file: Path, seed: int, limit: float) -> dict[str, Any] | 
         }
 
 
-def run(times: int, sizes: Sequence[int] | None = None, limit: float = 120.0) -> dict[str, Any]:
-    """Every sampler once on every model; a process of a rival may take five times `limit` on the wall."""
+def run(
+    times: int, sizes: Sequence[int] | None = None, limit: float = 120.0, *, name: str = "logistic"
+) -> dict[str, Any]:
+    """Every sampler `times` times on one model; a process may take five times `limit` on the wall."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as place:
-        for name, usual in STUDIES:
-            for n in sizes or (usual,):
-                file = simulators.stored(name, n, Path(place))
-                runs = {s: here(s, name, file, 1, 5 * limit) for s in LENGTHS if s != "stan"}
-                runs["stan"] = by_stan(name, file, 1, 5 * limit)
-                found[f"{name} {n}"] = _told(runs)
+        for n in sizes or (USUAL[name],):
+            file = simulators.stored(name, n, Path(place))
+            for seed in range(1, times + 1):
+                runs = {s: here(s, name, file, seed, 5 * limit) for s in LENGTHS if s != "stan"}
+                runs["stan"] = by_stan(name, file, seed, 5 * limit)
+                found[f"{name} {n} seed {seed}"] = _told(runs)
     return {"lengths": LENGTHS, "studies": found}
 
 
@@ -201,7 +205,7 @@ def text(result: dict[str, Any]) -> str:
         ]
         header += ["ESS per CPU s", "dpm is × faster", "means apart, Monte Carlo se"]
         lines += [
-            f"{study} subjects",
+            study,
             markdown(header, rows),
             *(f"{NAMES[k]}: {why}" for k, why in each["skipped"].items()),
         ]

@@ -13,11 +13,11 @@ BENCHMARKS = {
     "sampling": ("sampling.json", sampling),
     "outcomes": ("outcomes.json", outcomes),
     "logistic": ("logistic.json", logistic),
-    "posteriors": ("posteriors.json", posteriors),
+    **{f"posterior_{name}": (f"posterior_{name}.json", posteriors) for name in posteriors.USUAL},
     "leaspy": ("leaspy.json", leaspy_kind),
     "growth": ("growth.json", growth),
 }
-SIZED = ("logistic", "posteriors", "leaspy", "growth")
+SIZED = ("logistic", "leaspy", "growth", *(f"posterior_{name}" for name in posteriors.USUAL))
 """Those that run at several sizes, and leave out a program that is expected to take too long."""
 
 
@@ -33,6 +33,8 @@ def main() -> None:
     for name in [arguments.only] if arguments.only else BENCHMARKS:
         file, benchmark = BENCHMARKS[name]
         extent = {"sizes": arguments.sizes, "limit": arguments.limit} if name in SIZED else {}
+        if benchmark is posteriors:
+            extent["name"] = name.removeprefix("posterior_")
         result = {"machine": machine(), "times": arguments.times, name: benchmark.run(arguments.times, **extent)}
         (arguments.out / file).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         print(benchmark.text(result[name]))
