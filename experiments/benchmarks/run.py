@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from experiments.benchmarks import growth, leaspy_kind, logistic, mixed, outcomes, posteriors, sampling
+from experiments.benchmarks import growth, joint, leaspy_kind, logistic, mixed, outcomes, posteriors, sampling
 from experiments.benchmarks.timing import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -15,9 +15,10 @@ BENCHMARKS = {
     "logistic": ("logistic.json", logistic),
     **{f"posterior_{name}": (f"posterior_{name}.json", posteriors) for name in posteriors.USUAL},
     "leaspy": ("leaspy.json", leaspy_kind),
+    "joint": ("joint.json", joint),
     "growth": ("growth.json", growth),
 }
-SIZED = ("logistic", "leaspy", "growth", *(f"posterior_{name}" for name in posteriors.USUAL))
+SIZED = ("logistic", "leaspy", "joint", "growth", *(f"posterior_{name}" for name in posteriors.USUAL))
 """Those that run at several sizes, and leave out a program that is expected to take too long."""
 
 
