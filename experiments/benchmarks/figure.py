@@ -47,9 +47,10 @@ def draw(folder: Path = RESULTS) -> Path:
         for name, runs in grown["runs"].items():
             curve(right, runs, "cpu", MODELS[name], grown["exponent"][name], STYLES[name], "-")
         finish(right, "dpm Laplace, compiled, by model")
+    else:
+        right.set_visible(False)
     path = folder / "time_by_size.svg"
     figure.savefig(path)
-    figure.savefig(path.with_suffix(".png"), dpi=110)
     plt.close(figure)
     return path
 

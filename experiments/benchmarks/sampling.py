@@ -10,16 +10,18 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
 import pandas as pd
-from numpyro.infer import MCMC
+from numpyro.infer import MCMC, init_to_uniform, init_to_value
 from numpyro.infer import NUTS as Kernel
 
 import dpm
 from dpm.cohort.encodings import Encodings
+from dpm.types import Sites
 from experiments.benchmarks.stopwatch import Stopwatch
 from experiments.benchmarks.timing import markdown, shown
 from models.pbc_bilirubin import build
@@ -41,24 +43,32 @@ def cohort() -> dpm.Cohort:
 
 
 def sample(
-    sampler: str, model: dpm.ProgressionModel, data: dpm.Cohort, seed: int, *, chains: int = CHAINS, draws: int = DRAWS
+    sampler: str,
+    model: dpm.ProgressionModel,
+    data: dpm.Cohort,
+    seed: int,
+    *,
+    chains: int = CHAINS,
+    draws: int = DRAWS,
+    start: Callable[[dpm.Records], Sites] | None = None,
 ) -> dpm.Posterior:
-    """Chains one after the other; what is not said is the sampler's own default."""
+    """Chains one after the other, NumPyro's from `start`; what is not said is the sampler's own default."""
     key = jax.random.key(seed)
     if sampler == "dpm":
         method = dpm.NUTS(chains=chains, draws=draws, chain_method="sequential", progress=False)
         return dpm.fit(model, data, method=method, key=key)
     encodings = Encodings.learn(data)
-    warmup = int(sampler.removeprefix("numpyro_"))
+    warmup, records = int(sampler.removeprefix("numpyro_")), data.records(encodings)
+    begin = init_to_uniform if start is None else init_to_value(values=start(records))
     plain = MCMC(
-        Kernel(model),
+        Kernel(model, init_strategy=begin),
         num_warmup=warmup,
         num_samples=draws,
         num_chains=chains,
         chain_method="sequential",
         progress_bar=False,
     )
-    plain.run(key, data.records(encodings), extra_fields=("diverging", "num_steps", "energy"))
+    plain.run(key, records, extra_fields=("diverging", "num_steps", "energy"))
     return dpm.Posterior.from_mcmc(model, data, encodings, plain)
 
 
