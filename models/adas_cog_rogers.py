@@ -32,7 +32,8 @@ from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
 from dpm.components.score import BoundedScore
 from dpm.components.sigmoid import LogitLinear
-from dpm.components.treatment import Onset, Shift, TrialEntry
+from dpm.components.treatment import Shift, TrialEntry
+from dpm.components.waning import Onset
 from dpm.types import Key
 from dpm.virtual.design import Design
 

@@ -252,13 +252,16 @@ def check_baseline(
     missing = empty[baseline]
     if missing.any() and not keep:
         file, line = table.place(column, int(baseline[int(np.argmax(missing))]))
-        keeping = ', or set missing = "keep" in its role' if what.startswith("covariates.") else ""
+        keeping = (
+            ', or set missing = "keep" in its role and give the model a distribution of it (covariates=)'
+            if what.startswith("covariates.")
+            else "; it cannot be modelled where it is missing"
+        )
         raise CohortError(
             f"{file}: {column}",
             f"a value at baseline for every subject ({what})",
             f"an empty cell in row {line} ({int(missing.sum()):,} of {len(baseline):,} subjects)",
-            f"Drop {what} from the roles, or these subjects from the table{keeping}; missing baseline values are not "
-            "modelled.",
+            f"Drop {what} from the roles, or these subjects from the table{keeping}.",
         )
 
 

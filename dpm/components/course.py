@@ -16,7 +16,8 @@ class Courses:
     A course here is that of the subject, without what belongs to single visits (effects within an occasion or a part).
 
     Attributes:
-        outcomes: per outcome, its course on the scale of its trajectory, as changed by treatment and trial entry.
+        outcomes: per outcome, its course on the scale of its trajectory, as changed by treatment and trial entry; per
+            latent course, that course itself.
         clock: disease time as a function of study time.
         deviations: every subject-level effect, by site name, before the link: $b_i$ with its spread.
     """

@@ -1,17 +1,19 @@
 """A model in words and equations, for the report and for printing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jax import numpy as jnp
+import numpy as np
 from numpyro import distributions as dist
 
 from dpm.components.card import ModelCard
 from dpm.components.covariate_effect import CovariateEffect
 from dpm.components.event import Event
+from dpm.components.link import Link
 from dpm.components.parameter import ByClass, Parameter, identity
 from dpm.components.progression import CORRELATION_SITE, ProgressionModel
 from dpm.components.scalar import ByLevel, Scalar
+from dpm.components.treatment import Treatment
 from dpm.types import Model
 
 
@@ -63,16 +65,23 @@ def _card(card: ModelCard) -> dict[str, Any]:
 
 def _equations(model: ProgressionModel) -> Iterator[dict[str, str]]:
     yield {"latex": model.clock.equation, "text": "clock"}
+    yield from _parameter_equations(model.clock.parameters())
     for name, outcome in model.outcomes.items():
         yield {"latex": outcome.noise.equation, "text": f"measurement of {name}"}
     for name, change in model.changes().items():
-        yield {"latex": change.equation, "text": f"{name.replace('_', ' ')}, which changes the course"}
+        words = name.replace("_", " ")
+        yield {"latex": change.equation, "text": f"{words}, which changes the course"}
+        if isinstance(change, Treatment) and change.waning is not None:
+            yield {"latex": f"w(s) = {change.waning.equation}", "text": f"share of it left, of {words}"}
+        yield from _parameter_equations(change.parameters(), f" of {words}")
     for name, trajectory in model.trajectories().items():
         yield {"latex": trajectory.equation, "text": f"expected course of {name}"}
-        for field, parameter in trajectory.parameters().items():
-            yield {"latex": _parameter_equation(field, parameter), "text": f"{field} of subject i"}
+        yield from _parameter_equations(trajectory.parameters())
     for name, states in model.states.items():
         yield {"latex": states.equation, "text": f"states of {name}"}
+        for (one, other), move in states.transitions.items():
+            intensity = _log_rate(r"\mathrm{log\_rate}", move.effects, move.links)
+            yield {"latex": rf"\log q_i(t) = {intensity}", "text": f"intensity from {one} to {other} in subject i"}
     for name, process in model.events.items():
         for cause, event in process.named(name).items():
             yield {"latex": event.hazard.equation, "text": f"baseline hazard of {cause.replace('_', ' ')}"}
@@ -88,6 +97,11 @@ def _equations(model: ProgressionModel) -> Iterator[dict[str, str]]:
             "latex": rf"b_i \sim \mathrm{{Normal}}(0,\ \mathrm{{diag}}(\omega){correlation})",
             "text": f"subject-level effects, of {' and '.join(spread)}",
         }
+
+
+def _parameter_equations(parameters: Mapping[str, Parameter], of: str = "") -> Iterator[dict[str, str]]:
+    for field, parameter in parameters.items():
+        yield {"latex": _parameter_equation(field, parameter), "text": f"{field}{of} of subject i"}
 
 
 def _parameter_equation(field: str, parameter: Parameter) -> str:
@@ -113,14 +127,18 @@ def _parameter_equation(field: str, parameter: Parameter) -> str:
 
 
 def _hazard_equation(event: Event) -> str:
-    terms = [r"\log h(t)"]
-    if event.effects:
-        names = r",\ ".join(map(_upright, event.effects))
+    return r"\log h_i(t) = " + _log_rate(r"\log h(t)", event.effects, event.links)
+
+
+def _log_rate(typical: str, effects: Mapping[str, Scalar], links: Mapping[str, Link]) -> str:
+    terms = [typical]
+    if effects:
+        names = r",\ ".join(map(_upright, effects))
         terms.append(rf"\textstyle\sum_{{k \in \{{{names}\}}}} \beta_k x_{{ik}}")
-    for name, link in event.links.items():
+    for name, link in links.items():
         linked = link.symbol.replace("X", rf"{{{_upright(getattr(link, 'of', None) or name)}}}")
         terms.append(rf"\alpha^{{{_upright(name)}}}\,{linked}")
-    return r"\log h_i(t) = " + " + ".join(terms)
+    return " + ".join(terms)
 
 
 def _upright(name: str) -> str:
@@ -168,13 +186,31 @@ def _scalars(model: ProgressionModel, card: ModelCard) -> Iterator[tuple[str, st
 
 
 def prior_text(scalar: Scalar) -> str:
-    """`Normal(0.5, 1)`, or the number of a fixed scalar."""
+    """`Normal(0.5, 1)`, `Normal(0, 1), 3 values`, or the number of a fixed scalar."""
     if isinstance(scalar, ByLevel):
         return f"{prior_text(scalar.prior)} for each {scalar.by}"
     if not isinstance(scalar, dist.Distribution):
         return f"fixed at {float(scalar):g}"
     if isinstance(scalar, dist.LKJ):
         return f"LKJ({float(scalar.concentration):g})"
-    values = [jnp.ravel(getattr(scalar, name)) for name in scalar.arg_constraints if hasattr(scalar, name)]
-    numbers = ", ".join(f"{float(value[0]):.4g}" for value in values if value.size == 1)
-    return f"{type(scalar).__name__}({numbers})"
+    count = int(np.prod(scalar.shape()))
+    return _family(scalar) + (f", {count} values" if count > 1 else "")
+
+
+def _family(prior: dist.Distribution) -> str:
+    """Its name and numbers, from under what only shapes it."""
+    if isinstance(prior, dist.Independent | dist.ExpandedDistribution):
+        return _family(prior.base_dist)
+    if type(prior) is dist.TransformedDistribution:
+        steps = " ".join(type(step).__name__.removesuffix("Transform").lower() for step in reversed(prior.transforms))
+        return f"{steps} {_family(prior.base_dist)}"
+    values = [getattr(prior, name) for name in prior.arg_constraints if hasattr(prior, name)]
+    return f"{type(prior).__name__}({', '.join(map(_number, values))})"
+
+
+def _number(value: Any) -> str:
+    """One number where all are the same."""
+    each = np.unique(np.asarray(value)) if np.ndim(value) else np.asarray(value)[None]
+    if each.size == 1:
+        return f"{float(each[0]):.4g}"
+    return f"[{', '.join(f'{float(one):.4g}' for one in np.ravel(np.asarray(value)))}]"

@@ -38,7 +38,7 @@ class Link(ABC):
 
 @dataclass(frozen=True)
 class CurrentValue(Link):
-    """The value of an outcome's course: its key is the outcome, unless `of` names it."""
+    """The value of an outcome's course, or of a latent one: its key is the outcome, unless `of` names it."""
 
     effect: Scalar
     of: str | None = None
@@ -110,5 +110,5 @@ def _outcome(name: str, courses: Courses) -> Course:
     if name not in courses.outcomes:
         have = ", ".join(sorted(courses.outcomes)) or "none"
         do = "Name the outcome as the key of the link, or in its field `of`."
-        raise ModelError(f"links.{name}", f'"{name}" among the model\'s outcomes', have, do)
+        raise ModelError(f"links.{name}", f'"{name}" among the model\'s outcomes and latent courses', have, do)
     return courses.outcomes[name]

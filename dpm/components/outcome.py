@@ -54,11 +54,19 @@ class Noise(ABC):
 
     def log_cdf(self, value: Array, mean: PerVisit, **values: Any) -> Array:
         """Log probability of a measurement up to `value`; scores one below its limit. Override where tails matter."""
-        return jnp.log(self.distribution(mean, **values).cdf(value))
+        return jnp.log(self._cdf(value, mean, values))
 
     def log_sf(self, value: Array, mean: PerVisit, **values: Any) -> Array:
         """Log probability of a measurement above `value`. Override where tails matter."""
-        return jnp.log1p(-self.distribution(mean, **values).cdf(value))
+        return jnp.log1p(-self._cdf(value, mean, values))
+
+    def _cdf(self, value: Array, mean: PerVisit, values: Sites) -> Array:
+        try:
+            return self.distribution(mean, **values).cdf(value)
+        except NotImplementedError:
+            own = type(self).__name__
+            do = "Leave these values out, or use a noise that has tails, such as LogitNormal for a bounded score."
+            raise ModelError(own, f"measured values for {own}", "values beyond a limit", do) from None
 
 
 def refuse_impossible(name: str, noise: Noise, kind: str, values: np.ndarray) -> None:

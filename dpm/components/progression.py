@@ -125,7 +125,7 @@ class ProgressionModel:
         return {f"{name}_{key}": value for name, part in parts.items() for key, value in part.scalars().items()}
 
     def __call__(self, records: Records) -> None:
-        self._check_names(records)
+        self.check_names(records)
         records = self._completed(records)
         subtype = self.subtypes.sample(records) if self.subtypes is not None else None
         deviations, base = self._sample_parameters(records, subtype)
@@ -137,7 +137,9 @@ class ProgressionModel:
             if (part := spec.within_part(name, records)) is not None:
                 at_visits[name] = spec.link(base[name] + part)
         courses = Courses(
-            outcomes={name: self._course(name, records, {**whole, **scalars}) for name in self.outcomes},
+            outcomes={
+                name: self._course(name, records, {**whole, **scalars}) for name in (*self.latent, *self.outcomes)
+            },
             clock=lambda time: self._disease_time(time, records, whole),
             deviations=deviations,
         )
@@ -149,7 +151,12 @@ class ProgressionModel:
         for name, states in self.states.items():
             states.observe(name, records, courses)
 
-    def _check_names(self, records: Records) -> None:
+    def check_names(self, records: Records) -> None:
+        """Refuse outcomes, states and event processes that `records` do not have.
+
+        Raises:
+            ModelError: there are such.
+        """
         for kind, wanted, have in (
             ("outcome", (*self.outcomes, *self.states), records.values),
             ("event process", self.events, records.events),
@@ -195,9 +202,9 @@ class ProgressionModel:
         return self.clock.at(time, records, **{key: values[f"clock_{key}"] for key in self.clock.parameters()})
 
     def _course(self, name: str, records: Records, values: Sites) -> Course:
-        """The course of one outcome: its trajectory on the clock, then each change of it, in order."""
-        outcome = self.outcomes[name]
-        owner = outcome.trajectory if isinstance(outcome.trajectory, str) else name
+        """The course of one outcome, its trajectory on the clock and each change of it in order, or a latent one."""
+        outcome = self.outcomes.get(name)
+        owner = outcome.trajectory if outcome is not None and isinstance(outcome.trajectory, str) else name
         trajectory = self.trajectories()[owner]
         fields = {key: values[f"{owner}_{key}"] for key in (*trajectory.parameters(), *trajectory.scalars())}
 
@@ -205,7 +212,7 @@ class ProgressionModel:
             return trajectory.curve(self._disease_time(time, records, values), **fields)
 
         course: Course = untouched
-        for key, change in outcome.changes.items():
+        for key, change in outcome.changes.items() if outcome is not None else ():
             own = {each: values[f"{name}_{key}_{each}"] for each in (*change.parameters(), *change.scalars())}
             course = _changed(change, course, records, own)
         return course

@@ -1,8 +1,12 @@
 """A population value: a number, a prior to learn it from, or a prior for each level of a factor of visits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
+from numbers import Real
+from typing import Any, get_args
 
+import jax
+import numpy as np
 import numpyro
 from jax import numpy as jnp
 from numpyro import distributions as dist
@@ -25,7 +29,7 @@ class ByLevel:
     by: str
 
 
-type Scalar = dist.Distribution | float | ByLevel
+type Scalar = dist.Distribution | float | int | ByLevel
 """A fixed number, a prior to learn it from, or a prior for each level of a factor of visits."""
 
 type Prior = tuple[str, str, Scalar]
@@ -33,9 +37,29 @@ type Prior = tuple[str, str, Scalar]
 
 
 def scalars_of(component: object) -> dict[str, Scalar]:
-    """The fields of a component, a frozen dataclass, that are population values, in order."""
-    values = {item.name: getattr(component, item.name) for item in fields(component)}  # type: ignore[arg-type]
-    return {name: value for name, value in values.items() if isinstance(value, dist.Distribution | float | ByLevel)}
+    """The fields of a component, a frozen dataclass, that are population values, in order.
+
+    A whole number is one too, but in a field declared as `int` or `bool`, which is configuration.
+
+    Raises:
+        ModelError: a field that takes a number or a prior has an array.
+    """
+    found: dict[str, Scalar] = {}
+    for item in fields(component):  # type: ignore[arg-type]
+        value = getattr(component, item.name)
+        if isinstance(value, dist.Distribution | float | ByLevel):
+            found[item.name] = value
+        elif isinstance(value, Real) and not {int, bool} & {*_kinds(item)}:
+            found[item.name] = float(value)
+        elif isinstance(value, jax.Array | np.ndarray) and Scalar in _kinds(item):
+            do = "Give it a number, such as 1.0, or a prior; what is known of several values, as a narrow prior."
+            raise ModelError(f"{type(component).__name__}: {item.name}", "a number or a prior", "an array", do)
+    return found
+
+
+def _kinds(item: Field[Any]) -> tuple[Any, ...]:
+    """What a field is declared to hold."""
+    return (item.type, *get_args(item.type))
 
 
 def sample_scalar(name: str, scalar: Scalar, records: Records | None = None) -> Array:

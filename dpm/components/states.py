@@ -109,6 +109,7 @@ class MultiState:
     ) -> Float[Array, "state state visit subject"]:
         """$Q_i$ from each visit on."""
         size = len(self.states)
+        time = records.time + 0.0  # a course at these times, without what belongs to the visits themselves
         rows = [[jnp.zeros(records.time.shape) for _ in range(size)] for _ in range(size)]
         for (one, other), transition in self.transitions.items():
             own = f"{one}_{other}"
@@ -117,7 +118,7 @@ class MultiState:
                 where = f"{name}_{own}"
                 log_rate = log_rate + values[f"{own}_{covariate}"] * covariate_value(where, covariate, records)
             for key, link in transition.links.items():
-                log_rate = log_rate + values[f"{own}_{key}"] * link.follow(key, courses, records.time)
+                log_rate = log_rate + values[f"{own}_{key}"] * link.follow(key, courses, time)
             i, j = self.states.index(one), self.states.index(other)
             rows[i][j] = jnp.exp(log_rate)
             rows[i][i] = rows[i][i] - rows[i][j]

@@ -6,9 +6,8 @@ effect of that `Parameter`, for example `effects={"treated": prior}`. Beware of 
 rate near the midpoint of a sigmoid decline looks like nothing at all for years.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 from jax import numpy as jnp
 
@@ -17,74 +16,10 @@ from dpm.components.change import Change
 from dpm.components.course import Course
 from dpm.components.covariate_effect import covariate_value
 from dpm.components.parameter import Parameter
-from dpm.components.scalar import Scalar, among, scalars_of
+from dpm.components.scalar import Scalar, among
+from dpm.components.waning import Waning
 from dpm.errors import ModelError
 from dpm.types import Array, PerVisit
-
-
-class Waning(ABC):
-    """How much of an effect is left a time after its start."""
-
-    equation: str
-    """The share left in LaTeX, $s$ being time since the start."""
-
-    def scalars(self) -> dict[str, Scalar]:
-        """Its population values, in order."""
-        return scalars_of(self)
-
-    @abstractmethod
-    def left(self, since: PerVisit, **values: Any) -> PerVisit:
-        """The share left at `since` [years], from 0 upwards."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HalfLife(Waning):
-    r"""$2^{-s/h}$.
-
-    Attributes:
-        half_life: $h$ [years].
-    """
-
-    half_life: Scalar
-
-    equation = r"2^{-s / \mathrm{half\_life}}"
-
-    def left(self, since: PerVisit, *, half_life: Array) -> PerVisit:
-        return jnp.exp2(-since / half_life)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Until(Waning):
-    r"""All of it up to a change point, and then less by a half-life: $2^{-\max(s - c, 0)/h}$.
-
-    Attributes:
-        until: $c$ [years].
-        half_life: $h$ [years]; small for an effect that stops.
-    """
-
-    until: Scalar
-    half_life: Scalar
-
-    equation = r"2^{-\max(s - \mathrm{until}, 0) / \mathrm{half\_life}}"
-
-    def left(self, since: PerVisit, *, until: Array, half_life: Array) -> PerVisit:
-        return jnp.exp2(-jnp.maximum(since - until, 0.0) / half_life)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Onset(Waning):
-    r"""An effect that sets in: $1 - e^{-s/d}$.
-
-    Attributes:
-        delay: $d$ [years]; after it 63 % of the effect is there.
-    """
-
-    delay: Scalar
-
-    equation = r"1 - e^{-s / \mathrm{delay}}"
-
-    def left(self, since: PerVisit, *, delay: Array) -> PerVisit:
-        return -jnp.expm1(-since / delay)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +27,9 @@ class Treatment(Change):
     r"""What every effect of treatment has: whom it concerns, from when, and how long it lasts.
 
     Here $\mu$ is the untreated course, $u$ the time of the start, $s = \max(t - u, 0)$, $x_i$ the covariate and
-    $w(s)$ the share of the effect that is left.
+    $w(s)$ the share of the effect that is left; $S = \int_0^s w(v)\,\mathrm{d}v$, which is $s$ without waning. An
+    effect on a rate keeps what it has gained when it wanes: the course then runs beside the untreated one, not back
+    to it.
 
     Attributes:
         effect: $\theta$; a `Parameter` where it differs between subjects.
@@ -106,6 +43,9 @@ class Treatment(Change):
     start: float = 0.0
     waning: Waning | None = None
 
+    on_rate = False
+    """Whether it bends how fast the course runs, so that it adds up over time."""
+
     def scalars(self) -> dict[str, Scalar]:
         own: dict[str, Scalar] = {} if isinstance(self.effect, Parameter) else {"effect": self.effect}
         return {**own, **(self.waning.scalars() if self.waning is not None else {})}
@@ -116,9 +56,11 @@ class Treatment(Change):
         since = jnp.maximum(time - self.start, 0.0)
         treated = covariate_value(f"changes: {type(self).__name__}", self.by, records)
         share = effect * treated + jnp.zeros_like(time)
-        if self.waning is not None:
-            share = share * self.waning.left(since, **values)
-        return self.bent(unchanged, time, since, share)
+        if self.waning is None:
+            return self.bent(unchanged, time, since, share)
+        if self.on_rate:
+            return self.bent(unchanged, time, self.waning.taken(since, **values), share)
+        return self.bent(unchanged, time, since, share * self.waning.left(since, **values))
 
     @abstractmethod
     def bent(self, unchanged: Course, time: PerVisit, since: PerVisit, effect: PerVisit) -> PerVisit:
@@ -142,12 +84,13 @@ class ProportionalDecline(Treatment):
 
 @dataclass(frozen=True, kw_only=True)
 class Slowing(Treatment):
-    r"""Disease time runs slower: $\mu(u + (1 - \theta)s)$. It bends the pace.
+    r"""Disease time runs slower: $\mu(u + (1 - \theta)s)$, with waning $\mu(t - \theta S)$. It bends the pace.
 
     Source: Raket 2022, doi 10.1002/sim.9581.
     """
 
-    equation = r"\mu(u + (1 - \mathrm{effect}\;x_i\,w)\,s)"
+    equation = r"\mu(t - \mathrm{effect}\;x_i\,\textstyle\int_0^s w(v)\,\mathrm{d}v)"
+    on_rate = True
 
     def bent(self, unchanged: Course, time: PerVisit, since: PerVisit, effect: PerVisit) -> PerVisit:
         return unchanged(time - effect * since)
@@ -181,9 +124,10 @@ class Shift(Treatment):
 
 @dataclass(frozen=True, kw_only=True)
 class AddedSlope(Treatment):
-    r"""A difference in yearly change after the start, in the unit of the course: $\mu(t) + \theta s$."""
+    r"""A difference in yearly change after the start, in the unit of the course: $\mu(t) + \theta S$."""
 
-    equation = r"\mu(t) + \mathrm{effect}\;x_i\,w\,s"
+    equation = r"\mu(t) + \mathrm{effect}\;x_i\,\textstyle\int_0^s w(v)\,\mathrm{d}v"
+    on_rate = True
 
     def bent(self, unchanged: Course, time: PerVisit, since: PerVisit, effect: PerVisit) -> PerVisit:
         return unchanged(time) + effect * since
@@ -212,7 +156,14 @@ class ByVisit(Change):
     bends: str = "decline"
     by: str = "treated"
 
-    equation = r"\mu(0) + (1 - \theta(t)\,x_i)\{\mu(t) - \mu(0)\},\quad \theta(\mathrm{at}_k) = \mathrm{effects}_k"
+    @property
+    def equation(self) -> str:
+        time = (
+            r"\mu((1 - \theta(t)\,x_i)\,t)"
+            if self.bends == "time"
+            else (r"\mu(0) + (1 - \theta(t)\,x_i)\{\mu(t) - \mu(0)\}")
+        )
+        return time + r",\quad \theta(\mathrm{at}_k) = \mathrm{effects}_k"
 
     def __post_init__(self) -> None:
         shape = getattr(self.effects, "shape", lambda: ())()

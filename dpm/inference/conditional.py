@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
@@ -92,6 +93,53 @@ def find_modes(density: Density, start: Effects, *, tolerance: float = 1e-16, ma
 
     last = lax.while_loop(unfinished, advance, first)
     return Modes(last.effects, last.decrement, last.decrement < tolerance, last.step)
+
+
+REACH = (1.0, -1.0, 2.0, -2.0)
+"""How far from zero, along each effect alone, a search may begin where it has no better start."""
+
+
+def best_start(density: Density, like: Effects) -> Effects:
+    """For every subject, the likeliest of zero and a few values of each effect alone; of the shape of `like`.
+
+    Zero where a density is the same at both signs of the likeliest: there are then two modes alike, one of which is
+    not the whole, and a search from between them does not hide it.
+    """
+    q, n = like.shape
+    units = np.eye(q)[:, :, None] * np.ones(n)
+    candidates = jnp.stack([jnp.zeros((q, n)), *(far * unit for unit in units for far in REACH)])
+    values = lax.map(density, candidates)
+    values = jnp.where(jnp.isfinite(values), values, -jnp.inf)
+    best = jnp.argmax(values, axis=0)
+    mirror = jnp.where(best == 0, 0, best + jnp.where(best % 2 == 1, 1, -1))
+    here, there = (jnp.take_along_axis(values, at[None], axis=0)[0] for at in (best, mirror))
+    best = jnp.where(here - there <= 1e-12 * (1.0 + jnp.abs(here)), 0, best)
+    return jnp.take_along_axis(candidates, best[None, None, :], axis=0)[0]
+
+
+def search_modes(density: Density, start: Effects, *, tolerance: float = 1e-16, max_steps: int = 100) -> Modes:
+    """`find_modes` from `start`, and once more from `best_start` for subjects that found none from there.
+
+    A subject whose start is not a number has `best_start` at once: on a course that a subject's onset shifts, a search
+    from zero may end on the wrong side, or nowhere.
+    """
+    if not start.shape[0]:
+        return find_modes(density, start)
+
+    def again(state: tuple[Modes, Int[Array, ""]]) -> Bool[Array, ""]:
+        return (state[1] < 2) & ~jnp.all(state[0].converged)
+
+    def attempt(state: tuple[Modes, Int[Array, ""]]) -> tuple[Modes, Int[Array, ""]]:
+        before, tried = state
+        lost = ~before.converged & ((tried > 0) | jnp.any(jnp.isnan(before.effects), axis=0))
+        fresh = lax.cond(jnp.any(lost), lambda: best_start(density, start), lambda: jnp.zeros_like(start))
+        begin = jnp.where(lost, fresh, before.effects)
+        found = find_modes(density, begin, tolerance=tolerance, max_steps=max_steps)
+        return found._replace(steps=before.steps + found.steps), tried + 1
+
+    n = start.shape[1]
+    nothing = Modes(start, jnp.full(n, jnp.inf), jnp.zeros(n, bool), jnp.array(0))
+    return lax.while_loop(again, attempt, (nothing, jnp.array(0)))[0]
 
 
 def _decrement(gradient: Effects, curvature: Blocks) -> PerSubject:

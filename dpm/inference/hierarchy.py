@@ -20,6 +20,7 @@ from dpm.cohort.buckets import Buckets, Data
 from dpm.cohort.records import Records
 from dpm.inference.plate_rule import (
     check_independent,
+    check_own_data,
     check_plate,
     check_supports,
     class_values,
@@ -119,11 +120,19 @@ class Hierarchy:
             return replace(split, of_effects=split._independent(records))
 
     def _independent(self, records: Records) -> frozenset[str]:
-        """Compare densities at effects of which one subject's, then all, were moved; see `check_independent`."""
+        """Compare densities at effects, and data, of which one subject's, then all, were moved.
+
+        See `check_independent` and `check_own_data`.
+        """
         population = self.constrain(self.prior_centre() + 0.1)
         still = 0.1 * jax.random.normal(jax.random.key(0), (self.n_effects, records.n_subjects))
-        moves = (still, still.at[:, 0].add(0.3), still + 0.3)
-        return check_independent([self._log_probs({**population, **self.effect_values(b)}, records) for b in moves])
+
+        def run(effects: Array, data: Records) -> tuple[Sites, dict[str, dict[str, Any]]]:
+            return self._log_probs({**population, **self.effect_values(effects)}, data)
+
+        runs = [run(effects, records) for effects in (still, still.at[:, 0].add(0.3), still + 0.3)]
+        check_own_data(runs[0], run(still, jax.tree_util.tree_map(_altered_first, records)))
+        return check_independent(runs)
 
     @property
     def n_population(self) -> int:
@@ -279,6 +288,11 @@ def _flat_start(message: dict[str, Any]) -> Array | None:
     """A value for a flat prior, which has none to draw."""
     flat = message["type"] == "sample" and isinstance(innermost(message["fn"]), dist.ImproperUniform)
     return init_to_uniform(message) if flat else None
+
+
+def _altered_first(leaf: Array) -> Array:
+    """The same data but the first subject's."""
+    return jnp.concatenate([_altered(leaf[..., :1]), leaf[..., 1:]], axis=-1)
 
 
 def _altered(leaf: Array) -> Array:

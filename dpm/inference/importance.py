@@ -21,6 +21,9 @@ FREEDOM, WIDER = 12.0, 1.05
 LARGEST_PARETO_K = 0.7
 """Above it, the mean of importance weights cannot be relied on (Vehtari et al. 2024, JMLR 25(72))."""
 
+LEAST_SPREAD = 1e-6
+"""Log weights that differ by less are equal but for rounding, and no tail can be fitted to them."""
+
 
 class Weighted(NamedTuple):
     """Resampled draws of population values.
@@ -73,14 +76,30 @@ def resample(
     if lost:
         expected = "a marginal likelihood at every proposal around the maximum"
         raise InferenceError("Laplace(importance=...)", expected, f"none at {lost} of {proposals}", do)
-    log_smoothed, k = array_stats.psislw(-log_weights)  # it takes log likelihoods, whose weights are their inverse
-    if not float(k) <= LARGEST_PARETO_K:
+    share, k = smoothed(log_weights)
+    if not k <= LARGEST_PARETO_K:
         expected = f"weights with a Pareto k of at most {LARGEST_PARETO_K}"
-        raise InferenceError("Laplace(importance=...)", expected, f"{float(k):.2f}: far from normal", do)
-    share = np.exp(log_smoothed - np.max(log_smoothed))
-    share /= share.sum()
+        raise InferenceError("Laplace(importance=...)", expected, f"{k:.2f}: far from normal", do)
     chosen = jax.random.choice(choice_key, proposals, (count,), p=jnp.asarray(share))
-    return Weighted(vectors[chosen], float(k), float(1.0 / (share**2).sum()))
+    return Weighted(vectors[chosen], k, effective_size(share))
+
+
+def smoothed(log_weights: Float[np.ndarray, " draw"]) -> tuple[Float[np.ndarray, " draw"], float]:
+    """Pareto-smoothed weights that sum to one, and the shape k of their tail (Vehtari et al. 2024, JMLR 25(72)).
+
+    Equal weights have no tail: their k is minus infinity.
+    """
+    if np.ptp(log_weights) < LEAST_SPREAD:
+        return np.full(log_weights.shape, 1.0 / log_weights.size), -np.inf
+    # It takes log likelihoods, whose weights are their inverse.
+    log_smoothed, k = array_stats.psislw(-log_weights)
+    share = np.exp(log_smoothed - np.max(log_smoothed))
+    return share / share.sum(), float(k)
+
+
+def effective_size(share: Float[np.ndarray, " draw"]) -> float:
+    """Of importance weights that sum to one."""
+    return float(1.0 / (share**2).sum())
 
 
 def _propose(

@@ -17,7 +17,7 @@ from dpm.cohort.buckets import Buckets, Data
 from dpm.cohort.records import Records
 from dpm.errors import InferenceError
 from dpm.inference import blocks
-from dpm.inference.conditional import Blocks, Density, Effects, Modes, derivatives, find_modes, implicit_modes
+from dpm.inference.conditional import Blocks, Density, Effects, Modes, derivatives, implicit_modes, search_modes
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.plate_rule import is_subject
 from dpm.types import Array, Float, Key, PerSubject, Sites
@@ -87,10 +87,13 @@ class Marginal:
         return [replace(self, hierarchy=one) for one in self.hierarchy.by_class()]
 
     def modes(self, vector: Float[Array, " population"], records: Data, start: Effects | None = None) -> Modes:
-        """Every subject's conditional mode given population values; not differentiable."""
+        """Every subject's conditional mode given population values; not differentiable.
+
+        A search begins at `start`, see `search_modes`; with none, at the best of a few values.
+        """
         if start is None:
-            start = jnp.zeros((self.hierarchy.n_effects, records.n_subjects))
-        return find_modes(self.density(self.hierarchy.constrain(vector), records), start)
+            start = jnp.full((self.hierarchy.n_effects, records.n_subjects), jnp.nan)
+        return search_modes(self.density(self.hierarchy.constrain(vector), records), start)
 
     def log_marginal(
         self, vector: Float[Array, " population"], records: Data, start: Effects | None = None

@@ -1,31 +1,23 @@
 """No-U-turn sampling of population values and subject effects together."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from time import perf_counter
 
 import jax
-import numpy as np
 from jax import numpy as jnp
 
 from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
-from dpm.inference.chains import ChainMethod, Chains, Rows, packed
-from dpm.inference.checkpoint import START, Checkpoint, Saved, identity
-from dpm.inference.draws import Draws, host
+from dpm.inference.chains import ChainMethod
+from dpm.inference.checkpoint import Checkpoint
+from dpm.inference.draws import Draws
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.laplace import Laplace
 from dpm.inference.marginal import Marginal
-from dpm.inference.population import population_values
-from dpm.inference.progress import Ticker
-from dpm.inference.sampling import Reached, joined, pursue, restored
+from dpm.inference.sampler import facts, folder, sample, statistics
+from dpm.inference.sampling import joined
 from dpm.inference.start import Start
 from dpm.inference.whitening import Whitening
 from dpm.types import Array, Key, Model, Sites
-
-SETTINGS = ("chains", "warmup", "draws", "target_accept", "max_tree_depth", "dispersion", "chain_method")
-"""On which the draws depend."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,65 +62,27 @@ class NUTS:
         """
         hierarchy = Hierarchy.of(model, records)
         if hierarchy.classes:
-            do = "Use Laplace(), whose marginal sums them out exactly and whose draws are weighted by it."
+            do = "Use MarginalNUTS() or Laplace(), whose marginal sums them out exactly."
             raise InferenceError("NUTS", "a model without discrete sites of subjects", hierarchy.classes[0][0], do)
-        with self._saved(hierarchy, records, key=key) as saved:
-            start, reached = self._sampled(hierarchy, records, saved, key=key)
+        optimum_key, start_key, run_key = jax.random.split(key, 3)
+        with folder(self, hierarchy, records, key=key) as saved:
+            start, reached = sample(
+                self,
+                saved,
+                begin=lambda: Start.of_laplace(Marginal(hierarchy), records, key=optimum_key),
+                potential=lambda start: _potential(hierarchy, start.whitening, records),
+                positions=self._starts(hierarchy, records, key=start_key),
+                key=run_key,
+            )
         rows = joined(reached.pieces)
-        sites, subject_sites = _sites(
-            hierarchy, start.whitening, records, {name: jnp.asarray(rows[name]) for name in "uw"}
-        )
-        facts = {
-            "chains": self.chains,
-            "warmup": self.warmup,
-            "log_likelihood_laplace": start.optimum.log_likelihood,
-            "n_population": hierarchy.n_population,
-            "seconds_laplace": start.seconds,
-            "seconds": start.seconds + reached.seconds,
-        }
+        positions = {name: jnp.asarray(rows[name]) for name in "uw"}
+        sites, subject_sites = start.whitening.sites(hierarchy, positions, records)
         return Draws(
             sites=sites,
             subject_sites=subject_sites,
-            stats=_statistics(rows),
+            stats=statistics(rows),
             estimates=start.optimum.estimates,
-            facts=facts,
-        )
-
-    def _saved(self, hierarchy: Hierarchy, records: Data, *, key: Key) -> AbstractContextManager[Saved | None]:
-        """The folder of the checkpoint, if there is one."""
-        if self.checkpoint is None:
-            return nullcontext()
-        settings = {name: getattr(self, name) for name in SETTINGS}
-        return self.checkpoint.opened(identity(hierarchy, records, settings, key=key))
-
-    def _sampled(self, hierarchy: Hierarchy, records: Data, saved: Saved | None, *, key: Key) -> tuple[Start, Reached]:
-        """All draws, from what is saved or from the beginning."""
-        optimum_key, start_key, run_key = jax.random.split(key, 3)
-        ticker = Ticker(warmup=self.warmup, draws=self.draws, chains=self.chains, shown=self.progress)
-        going_on = saved is not None and saved.has(START)
-        if saved is not None and going_on:
-            start = Start.read(saved.read(START))
-        else:
-            start = _laplace(hierarchy, records, key=optimum_key)
-        chains = self._chains(_potential(hierarchy, start.whitening, records))
-        starts = self._starts(hierarchy, records, key=start_key)
-        if saved is not None and going_on:
-            reached = restored(saved, chains, starts, key=run_key)
-            ticker.resume(reached.step, reached.divergences, saved.folder)
-        else:
-            reached = Reached(step=0, state=chains.begin(starts, key=run_key))
-        if saved is not None and not going_on:
-            saved.begin({**start.arrays(), **packed(reached.state)})
-        return start, pursue(chains, reached, draws=self.draws, saved=saved, ticker=ticker)
-
-    def _chains(self, potential: Callable[[Sites], Array]) -> Chains:
-        return Chains(
-            potential=potential,
-            count=self.chains,
-            warmup=self.warmup,
-            target_accept=self.target_accept,
-            max_tree_depth=self.max_tree_depth,
-            method=self.chain_method,
+            facts=facts(self, hierarchy, start, reached.seconds),
         )
 
     def _starts(self, hierarchy: Hierarchy, records: Data, *, key: Key) -> Sites:
@@ -137,39 +91,5 @@ class NUTS:
         return {"u": u, "w": jnp.zeros((self.chains, hierarchy.n_effects, records.n_subjects))}
 
 
-def _laplace(hierarchy: Hierarchy, records: Data, *, key: Key) -> Start:
-    began = perf_counter()
-    optimum = Laplace(objective="map").maximise(Marginal(hierarchy), records, key=key)
-    whitening = Whitening.at(hierarchy, records, optimum)
-    return Start(optimum, whitening, perf_counter() - began)
-
-
 def _potential(hierarchy: Hierarchy, whitening: Whitening, records: Data) -> Callable[[Sites], Array]:
-    def potential(position: Sites) -> Array:
-        vector, effects, log_volume = whitening.colour(position["u"], position["w"])
-        subjects = hierarchy.log_subject(hierarchy.constrain(vector), effects, records)
-        return -(jnp.sum(subjects) + hierarchy.log_population(vector, records, prior=True) + log_volume)
-
-    return potential
-
-
-def _sites(
-    hierarchy: Hierarchy, whitening: Whitening, records: Data, samples: Sites
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Whitened draws back as named population and subject sites."""
-
-    def one(position: Sites) -> tuple[Sites, Sites]:
-        vector, effects, _ = whitening.colour(position["u"], position["w"])
-        return population_values(hierarchy, vector, records), hierarchy.effect_values(effects)
-
-    population, subjects = jax.jit(jax.vmap(jax.vmap(one)))(samples)
-    axes = {site.name: site.subject_axis for site in hierarchy.subject}
-    last = {name: jnp.moveaxis(value, 2 + (axes[name] or 0), -1) for name, value in subjects.items()}
-    return host(population), host(last)
-
-
-def _statistics(rows: Rows) -> dict[str, np.ndarray]:
-    """By ArviZ's names."""
-    stats = {name: values for name, values in rows.items() if name not in ("u", "w", "potential")}
-    depth = np.ceil(np.log2(rows["n_steps"] + 1)).astype(int)
-    return {**stats, "tree_depth": depth, "lp": -rows["potential"]}
+    return lambda position: -whitening.log_density(hierarchy, position["u"], position["w"], records)

@@ -104,6 +104,25 @@ def check_independent(runs: Sequence[tuple[Sites, Messages]]) -> frozenset[str]:
     )
 
 
+def check_own_data(still: tuple[Sites, Messages], moved: tuple[Sites, Messages]) -> None:
+    """Refuse densities that another subject's data enter, such as a covariate less its mean in the cohort.
+
+    Subjects are worked on in parts, new ones are predicted alone, and held-out ones are hidden: a density that looks
+    at who else is there would change each time.
+
+    Args:
+        still: log densities and trace of a cohort.
+        moved: with other data of the first subject.
+
+    Raises:
+        ModelError: see above.
+    """
+    for name, log_prob in still[0].items():
+        if is_subject(still[1][name]) and not _same(log_prob[..., 1:], moved[0][name][..., 1:]):
+            do = "Compute what is the cohort's once, before the fit, and give it to the model as numbers."
+            raise ModelError(name, "subjects that are independent", "another subject's data in its density", do)
+
+
 def innermost(fn: Any) -> dist.Distribution:
     """A distribution without the wrappers that mask, expand or reinterpret it."""
     while isinstance(fn, dist.MaskedDistribution | dist.ExpandedDistribution | dist.Independent):

@@ -61,6 +61,50 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+class Line:
+    """Tells how something goes on the error stream: in one line that changes on a terminal, else in dated lines.
+
+    In a log a line is due when `APART` seconds have gone by, or where the caller says so.
+    """
+
+    def __init__(self, name: str, *, shown: bool = True, clock: Callable[[], float] = perf_counter) -> None:
+        self.name, self.shown, self.clock = name, shown, clock
+        self.told = clock()
+        self.width = 0
+
+    def tell(self, text: str, *, due: bool = False) -> None:
+        """What may be written over by the next, or left out of a log."""
+        if not self.shown:
+            return
+        if sys.stderr.isatty():
+            self._rewrite(text)
+        elif self.clock() - self.told >= APART or due:
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        """A line of its own; dated where it may be read later."""
+        if not self.shown:
+            return
+        self.end()
+        date = "" if sys.stderr.isatty() else f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} "
+        sys.stderr.write(f"{date}{self.name}: {text}\n")
+        sys.stderr.flush()
+        self.told = self.clock()
+
+    def end(self) -> None:
+        """What comes next begins on a new line."""
+        if self.width:
+            sys.stderr.write("\n")
+            sys.stderr.flush()
+        self.width = 0
+
+    def _rewrite(self, text: str) -> None:
+        line = f"{self.name}: {text}"[: get_terminal_size().columns - 1]  # a line that wraps cannot be written over
+        sys.stderr.write("\r" + line.ljust(self.width))
+        sys.stderr.flush()
+        self.width = len(line)
+
+
 class Ticker:
     """Tells where a sampler is: by one line that changes on a terminal, else by a dated line now and then.
 
@@ -70,10 +114,9 @@ class Ticker:
     def __init__(
         self, *, warmup: int, draws: int, chains: int, shown: bool = True, clock: Callable[[], float] = perf_counter
     ) -> None:
-        self.warmup, self.draws, self.chains, self.shown, self.clock = warmup, draws, chains, shown, clock
+        self.warmup, self.draws, self.chains, self.clock = warmup, draws, chains, clock
         self.marks: deque[tuple[float, int]] = deque()
-        self.told = clock()
-        self.width = 0
+        self.line = Line("NUTS", shown=shown, clock=clock)
 
     def at(self, step: int, divergences: int) -> Progress:
         """Where the sampler is now, at the rate of the last pieces; the first is compiled, and tells no rate."""
@@ -94,12 +137,7 @@ class Ticker:
     def tell(self, step: int, divergences: int) -> None:
         """One more piece is done."""
         now = self.at(step, divergences)
-        if not self.shown:
-            return
-        if sys.stderr.isatty():
-            self._rewrite(str(now))
-        elif self.clock() - self.told >= APART or step in (self.warmup, self.warmup + self.draws):
-            self.say(str(now))
+        self.line.tell(str(now), due=step in (self.warmup, self.warmup + self.draws))
 
     def resume(self, step: int, divergences: int, folder: Path) -> None:
         """The sampler goes on from a checkpoint."""
@@ -107,24 +145,9 @@ class Ticker:
         self.marks.clear()
 
     def say(self, text: str) -> None:
-        """A line of its own; dated where it may be read later."""
-        if not self.shown:
-            return
-        self.end()
-        date = "" if sys.stderr.isatty() else f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} "
-        sys.stderr.write(f"{date}NUTS: {text}\n")
-        sys.stderr.flush()
-        self.told = self.clock()
+        """A line of its own."""
+        self.line.say(text)
 
     def end(self) -> None:
         """What comes next begins on a new line."""
-        if self.width:
-            sys.stderr.write("\n")
-            sys.stderr.flush()
-        self.width = 0
-
-    def _rewrite(self, text: str) -> None:
-        line = f"NUTS: {text}"[: get_terminal_size().columns - 1]  # a line that wraps cannot be written over
-        sys.stderr.write("\r" + line.ljust(self.width))
-        sys.stderr.flush()
-        self.width = len(line)
+        self.line.end()

@@ -1,14 +1,18 @@
-"""Where NUTS starts from: a Laplace optimum, and the variables whitened around it."""
+"""Where a method starts from: a Laplace optimum, and the variables whitened around it."""
 
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from jax import numpy as jnp
 
+from dpm.cohort.buckets import Data
 from dpm.inference.checkpoint import Arrays
-from dpm.inference.laplace import Optimum
+from dpm.inference.laplace import Laplace, Optimum
+from dpm.inference.marginal import Marginal
 from dpm.inference.whitening import Whitening
+from dpm.types import Array, Key
 
 TABLE = ("estimate", "se")
 """Columns of the estimates."""
@@ -26,6 +30,23 @@ class Start(NamedTuple):
     optimum: Optimum
     whitening: Whitening
     seconds: float
+
+    @classmethod
+    def of_laplace(cls, marginal: Marginal, records: Data, *, key: Key, point: Array | None = None) -> "Start":
+        """The maximum of the posterior, effects integrated out, and the variables whitened around it.
+
+        Args:
+            marginal: of the subjects' effects, at its level.
+            records: the data.
+            key: of starting points.
+            point: the first of these, a population vector; the prior means by default.
+
+        Raises:
+            InferenceError: no maximum was found, see `Laplace.run`.
+        """
+        began = perf_counter()
+        optimum = Laplace(objective="map").maximise(marginal, records, key=key, start=point)
+        return cls(optimum, Whitening.at(marginal.hierarchy, records, optimum), perf_counter() - began)
 
     def arrays(self) -> Arrays:
         """As plain arrays by name: a resumed run takes these bits and does not compute them anew."""
@@ -48,6 +69,7 @@ class Start(NamedTuple):
             effects=arrays["optimum_effects"],
             log_likelihood=float(arrays["optimum_log_likelihood"]),
             decrement=float(arrays["optimum_decrement"]),
+            evaluations=int(arrays["optimum_evaluations"]),
             estimates=pd.DataFrame(arrays["estimates"], index=arrays["estimates_of"].tolist(), columns=list(TABLE)),
         )
         whitening = Whitening(*(jnp.asarray(arrays[f"whitening_{name}"]) for name in Whitening._fields))

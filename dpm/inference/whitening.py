@@ -9,10 +9,12 @@ from jax import numpy as jnp
 from dpm.cohort.buckets import Data
 from dpm.inference import blocks
 from dpm.inference.conditional import derivatives, implicit_modes
+from dpm.inference.draws import host
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Optimum
 from dpm.inference.marginal import Marginal
-from dpm.types import Array, Float
+from dpm.inference.population import population_values
+from dpm.types import Array, Float, PerSubject, Sites
 
 Vector = Float[Array, " population"]
 Effects = Float[Array, "effect subject"]
@@ -53,6 +55,14 @@ class Whitening(NamedTuple):
         spread = jnp.asarray(np.linalg.cholesky(optimum.covariance))
         return cls(centre, spread, values[0], slopes[0], values[1], slopes[1])
 
+    @classmethod
+    def of_prior(cls, hierarchy: Hierarchy, records: Data) -> "Whitening":
+        r"""Without a maximum to linearise around: the prior means, in units of the prior sds, and $b_i = w_i$."""
+        centre, unit = hierarchy.prior_centre(), hierarchy.prior_unit()
+        q, n, p = hierarchy.n_effects, records.n_subjects, centre.size
+        modes, root = jnp.zeros((q, n)), jnp.zeros((q, q, n))
+        return cls(centre, jnp.diag(unit), modes, jnp.zeros((q, n, p)), root, jnp.zeros((q, q, n, p)))
+
     def colour(self, u: Vector, w: Effects) -> tuple[Vector, Effects, Float[Array, ""]]:
         r"""From the whitened variables to population vector and effects, with $\sum_i \log|M_i|$ up to a constant."""
         move = self.spread @ u
@@ -66,10 +76,38 @@ class Whitening(NamedTuple):
         effects = self.modes + self.modes_slope @ move + (jnp.stack(rows) if rows else w)
         return self.centre + move, effects, log_volume
 
+    def log_volumes(self, u: Vector) -> PerSubject:
+        r"""$\log|M_i|$ of each subject."""
+        move, q = self.spread @ u, len(self.modes)
+        each = (self.root[a, a] + self.root_slope[a, a] @ move for a in range(q))
+        return sum(each, jnp.zeros(self.modes.shape[-1]))
+
+    def log_density(self, hierarchy: Hierarchy, u: Vector, w: Effects, records: Data) -> Float[Array, ""]:
+        r"""$\log p(y, b, \varphi)$ in the whitened variables, less the constant $\log|C|$."""
+        vector, effects, log_volume = self.colour(u, w)
+        subjects = hierarchy.log_subject(hierarchy.constrain(vector), effects, records)
+        return jnp.sum(subjects) + hierarchy.log_population(vector, records, prior=True) + log_volume
+
+    def sites(
+        self, hierarchy: Hierarchy, samples: Sites, records: Data
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Draws of `u` and `w`, leading axes `(chain, draw)`, as named population and subject sites, subjects last."""
+
+        def one(position: Sites) -> tuple[Sites, Sites]:
+            vector, effects, _ = self.colour(position["u"], position["w"])
+            return population_values(hierarchy, vector, records), hierarchy.effect_values(effects)
+
+        population, subjects = jax.jit(jax.vmap(jax.vmap(one)))(samples)
+        axes = {site.name: site.subject_axis for site in hierarchy.subject}
+        last = {name: jnp.moveaxis(value, 2 + (axes[name] or 0), -1) for name, value in subjects.items()}
+        return host(population), host(last)
+
 
 def _log_root(lower: Float[Array, "effect effect subject"]) -> Float[Array, "effect effect subject"]:
     r"""$L^{-\top}$ with the logarithm of its diagonal in place of the diagonal."""
     q, n = lower.shape[0], lower.shape[-1]
+    if not q:
+        return lower
     columns = [blocks.solve_upper(lower, jnp.broadcast_to(unit[:, None], (q, n))) for unit in jnp.eye(q)]
     root = jnp.stack(columns, axis=1)
     diagonal = jnp.eye(q, dtype=bool)[:, :, None]

@@ -35,19 +35,37 @@ def refuse_impossible_data(model: Model, cohort: Cohort, records: Records) -> No
     """Refuse a model built from components whose noises, states or events cannot give what was observed.
 
     Raises:
-        ModelError: an outcome is of another kind or has a value that is impossible under its noise, states are others
-            or unknown at a subject's first visit, or nobody had an event whose hazard is to be learned.
+        ModelError: the cohort lacks an outcome or an event process, an outcome is of another kind or has a value that
+            is impossible under its noise, states are others or unknown at a subject's first visit, or nobody had an
+            event whose hazard is to be learned.
     """
     built = composed(model)
     if built is None:
         return
+    built.check_names(records)
     for name, outcome in built.outcomes.items():
         measured = cohort.visits[name].dropna().to_numpy(dtype=np.float64)
         refuse_impossible(name, outcome.noise, cohort.roles.outcomes[name].kind, measured)
+        if outcome.noise.serial:
+            _refuse_equal_times(name, cohort)
     for name, states in built.states.items():
         refuse_other_states(name, states, cohort.roles.outcomes[name].levels, records)
     for name, process in built.events.items():
         refuse_without_events(name, process, records)
+
+
+def _refuse_equal_times(name: str, cohort: Cohort) -> None:
+    """Refuse two measurements of one subject at one time, such as of two eyes, whose residuals would have to be equal.
+
+    Raises:
+        ModelError: there are such.
+    """
+    seen = cohort.visits.loc[cohort.visits[name].notna(), ["subject", "time"]]
+    again = seen[seen.duplicated(["subject", "time"])]
+    if not again.empty:
+        got = f"two or more in {again['subject'].nunique():,} of {cohort.n_subjects:,}"
+        do = "Give each part of the body an outcome of its own, or use a noise whose residuals are independent."
+        raise ModelError(f"fit: {name}", "one measurement of a subject at a time, for residuals that remember", got, do)
 
 
 def refuse_missing_as_values(model: Model, records: Records) -> None:

@@ -8,7 +8,11 @@ CRITERIA = {
     "ess_tail": ("ESS tail, smallest", "≥"),
     "divergences": ("Divergent transitions", "≤"),
     "e_bfmi": ("E-BFMI, smallest", "≥"),
+    "saturation": ("Trees at the largest depth, share", "≤"),
     "newton_decrement": ("Newton decrement at the maximum", "≤"),
+    "elbo_rise": ("Rise of the evidence bound, over what is at rest", "≤"),
+    "pareto_k": ("Pareto k of importance weights", "≤"),
+    "narrow": ("Widening of an sd by weights, largest", "≤"),
 }
 """Name and sign by how the table writes a criterion; another one stands as it is."""
 

@@ -203,6 +203,7 @@ class GateChoice(Section):
     ess_tail: Positive | None = None
     divergences: Annotated[int, Field(ge=0, strict=True)] | None = None
     e_bfmi: Annotated[Number, Field(ge=0, lt=1)] | None = None
+    saturation: Annotated[Number, Field(ge=0, lt=1)] | None = None
 
 
 class SampledFit(Section):

@@ -1,6 +1,7 @@
 """The gate opens for chains that mix and shuts, with a remedy, for chains that do not."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,6 +77,40 @@ def test_each_fault_shuts_the_gate(fault: dict[str, float], criterion: str) -> N
         require_converged(bad)
     assert criterion in str(refusal.value)
     assert row["remedy"] in str(refusal.value)
+
+
+def test_a_failed_gate_names_cause_and_remedy() -> None:
+    """Each criterion its own: a shift between chains, crawling energies, too few draws."""
+    said: dict[str, tuple[dict[str, Any], str]] = {
+        "r_hat": ({"offset": 1.0}, "the chains disagree"),
+        "divergences": ({"divergences": 3}, "steps too long for the curvature"),
+        "e_bfmi": ({"energy": 0.0}, "heavy tails, or a spread"),
+        "ess_bulk": ({"draws": 60}, "draws follow each other too closely"),
+    }
+    for criterion, (fault, cause) in said.items():
+        remedy = convergence_table(posterior(**fault)).set_index("criterion").loc[criterion, "remedy"]
+        assert str(remedy).startswith(f"Likely cause: {cause}")
+        assert "fit." in str(remedy)
+
+
+@pytest.mark.parametrize(
+    ("facts", "failed"),
+    [
+        ({}, set()),
+        ({"elbo_rise": 2.5}, {"elbo_rise"}),
+        ({"pareto_k": 0.9}, {"pareto_k"}),
+        ({"pareto_k": np.inf, "narrow": 1.6}, {"pareto_k", "narrow"}),
+        ({"pareto_k": -np.inf}, set()),  # equal weights: the guide is the posterior
+    ],
+)
+def test_a_guide_has_its_own_criteria(facts: dict[str, float], failed: set[str]) -> None:
+    known = {"elbo_rise": 0.4, "steps": 3000, "pareto_k": 0.3, "importance_ess": 900.0, "narrow": 1.1, **facts}
+    fixed = certain_posterior(1)
+    guided = replace(fixed, provenance={**fixed.provenance, **known})
+    table = convergence_table(guided)
+    assert table["criterion"].tolist() == ["elbo_rise", "pareto_k", "narrow"]
+    assert set(table.loc[~table["passed"], "criterion"]) == failed
+    assert table.loc[~table["passed"], "remedy"].str.startswith("Likely cause: ").all()
 
 
 def test_a_relaxed_gate_is_shown_with_its_default() -> None:

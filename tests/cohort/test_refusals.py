@@ -109,7 +109,7 @@ TABLES = {
     ),
     "covariate missing at baseline": (
         edited("0,0.5,7,44,", "0,0.5,7,,"),
-        ["a value at baseline for every subject", "an empty cell in row 7 (1 of 3 subjects)", "not modelled"],
+        ["a value at baseline for every subject", "an empty cell in row 7 (1 of 3 subjects)", "a distribution of it"],
     ),
     "subgroup missing at baseline": (
         edited("0,1.5,8,61,male,2", "0,1.5,8,61,male,"),

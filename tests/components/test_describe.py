@@ -12,13 +12,19 @@ from numpyro import distributions as dist
 
 from dpm.cohort import Records
 from dpm.components.card import ModelCard
+from dpm.components.categorical import thresholds
+from dpm.components.clock import LatentTime, onset, pace
 from dpm.components.correlation import LKJ
 from dpm.components.describe import describe_model, prior_text
+from dpm.components.link import CurrentValue
 from dpm.components.outcome import Gaussian, Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
-from dpm.components.scalar import Scalar
+from dpm.components.scalar import ByLevel, Scalar
+from dpm.components.states import MultiState, Transition
 from dpm.components.trajectory import Linear
+from dpm.components.treatment import ByVisit, Slowing
+from dpm.components.waning import HalfLife
 from dpm.inference.hierarchy import Hierarchy
 
 from . import test_clock, test_covariate_model, test_subtype, test_within
@@ -82,6 +88,28 @@ def test_equations_name_what_the_model_uses() -> None:
     assert r"R\,\mathrm{diag}" in equations["subject-level effects, of y_level and y_slope"]
 
 
+def test_every_part_that_has_parameters_of_a_subject_prints_them() -> None:
+    """Onset and pace, an effect of treatment and how it wanes, the intensities between states."""
+    slowed = Slowing(effect=NAMES, waning=HalfLife(half_life=2.0))
+    later = ByVisit(effects=dist.Normal(jnp.zeros(1), 1.0).to_event(1), at=(1.0,), bends="time")
+    line = Linear(level=LEVEL, slope=LEVEL)
+    worse = Transition(log_rate=-1.0, effects={"age": 0.1}, links={"y": CurrentValue(0.2)})
+    model = ProgressionModel(
+        clock=LatentTime(onset=onset(1.0, effects={"apoe": dist.Normal(0.0, 1.0)}), pace=pace(0.2)),
+        outcomes={"y": Outcome(line, Gaussian(sd=0.3), {"drug": slowed, "more": later})},
+        states={"s": MultiState(states=("well", "ill"), transitions={("well", "ill"): worse})},
+    )
+    equations = {row["text"]: row["latex"] for row in describe_model(model)["equations"]}
+    assert r"\mathrm{apoe}" in equations["onset of subject i"]
+    assert equations["pace of subject i"] == r"\mathrm{pace}_i = \mathrm{exp}(\mathrm{pace} + b^{\mathrm{pace}}_i)"
+    assert r"\mathrm{log\_albumin}" in equations["effect of y drug of subject i"]
+    assert equations["share of it left, of y drug"] == r"w(s) = 2^{-s / \mathrm{half\_life}}"
+    assert equations["y more, which changes the course"].startswith(r"\mu((1 - \theta(t)\,x_i)\,t)")
+    intensity = equations["intensity from well to ill in subject i"]
+    assert r"\mathrm{age}" in intensity
+    assert r"\alpha^{\mathrm{y}}" in intensity
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_no_bare_underscore_in_upright_text(name: str) -> None:
     for row in describe_model(MODELS[name])["equations"]:
@@ -139,6 +167,12 @@ def test_a_model_written_by_hand_is_told_by_its_docstring() -> None:
         (dist.Uniform(-1.0, 2.0), "Uniform(-1, 2)"),
         (dist.LKJ(2, 2.0), "LKJ(2)"),
         (0.3, "fixed at 0.3"),
+        (2, "fixed at 2"),
+        (dist.Normal(0.0, 1.0).expand([3]).to_event(1), "Normal(0, 1), 3 values"),
+        (dist.Normal(jnp.array([0.0, 2.0]), 1.0).to_event(1), "Normal([0, 2], 1), 2 values"),
+        (dist.Dirichlet(2.0 * jnp.ones(4)), "Dirichlet(2), 4 values"),
+        (thresholds(2), "ordered Normal([-0.6931, 0.3266], [3, 1]), 2 values"),
+        (ByLevel(dist.HalfNormal(1.0), by="mode"), "HalfNormal(1) for each mode"),
     ],
 )
 def test_priors_in_words(scalar: Scalar, text: str) -> None:

@@ -14,6 +14,7 @@ from scipy import integrate, stats
 
 from dpm.cohort import Records
 from dpm.cohort.records import EventRecords
+from dpm.components.categorical import Ordinal, thresholds
 from dpm.components.course import Courses
 from dpm.components.event import Competing, Event, Process, refuse_without_events
 from dpm.components.event_time import EventTime
@@ -27,6 +28,10 @@ from dpm.components.hazard import (
     Weibull,
 )
 from dpm.components.link import Area, CurrentValue, DiseaseTime, Link, RandomEffect, Slope
+from dpm.components.outcome import Outcome
+from dpm.components.parameter import Parameter
+from dpm.components.progression import ProgressionModel
+from dpm.components.trajectory import Linear
 from dpm.errors import ModelError
 from dpm.types import Array
 
@@ -151,6 +156,28 @@ def test_recurrent_events_are_at_risk_from_the_last_one_on() -> None:
 
 
 # Links ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_link_to_a_latent_course_is_one_to_an_item_of_it() -> None:
+    """By its own name, where no item has a change of course."""
+    item = Outcome("severity", Ordinal(thresholds=thresholds(2)))
+    line = Linear(level=Parameter(0.4, subject=1.0), slope=Parameter(0.5))
+    models = {
+        key: ProgressionModel(
+            outcomes={"gait": item},
+            latent={"severity": line},
+            events={"end": Event(hazard=Exponential(log_rate=-1.0), links={"follows": CurrentValue(0.7, of=key)})},
+        )
+        for key in ("gait", "severity")
+    }
+    data = records(rows([(0.0, 2.0, 2.0, 1)], [(0.5, 1.0, 3.0, 1)]))
+    data = replace(data, values={"gait": jnp.ones((1, 2))}, observed={"gait": jnp.ones((1, 2), bool)})
+    found = {}
+    for key, model in models.items():
+        site = handlers.trace(handlers.seed(model, KEY)).get_trace(data)["end"]
+        found[key] = np.asarray(site["fn"].log_prob(site["value"]))
+    np.testing.assert_allclose(found["severity"], found["gait"], rtol=1e-12)
+    assert found["severity"][0] != pytest.approx(-1.0 - 2.0 * np.exp(-1.0), abs=0.01)
 
 
 def test_links_follow_the_course() -> None:

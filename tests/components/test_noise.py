@@ -285,6 +285,13 @@ def test_impossible_measurements_are_refused(noise: Noise, kind: str, values: li
     refuse_impossible("y", BoundedScore(lower=0, upper=70, precision=1.0, cuts=CUTS), "bounded", np.array([0.0, 70.0]))
 
 
+def test_a_noise_without_tails_takes_no_censored_value() -> None:
+    beta, at = BoundedScore(lower=0, upper=70, precision=1.0), jnp.full((1, 1), 30.0)
+    for tail in (beta.log_cdf, beta.log_sf):
+        with pytest.raises(ModelError, match=r"measured values for BoundedScore.*\n.*LogitNormal"):
+            tail(at, at, precision=jnp.asarray(9.0))
+
+
 def test_thresholds_are_ordered() -> None:
     drawn = np.asarray(thresholds(4).sample(KEY, (200,)))
     assert (np.diff(drawn, axis=1) > 0).all()

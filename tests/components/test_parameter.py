@@ -10,11 +10,16 @@ from numpyro import distributions as dist
 from numpyro import handlers
 
 from dpm.cohort import Records
+from dpm.components.continuous import Combined
 from dpm.components.correlation import LKJ
 from dpm.components.outcome import Gaussian, Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
+from dpm.components.scalar import scalars_of
+from dpm.components.score import IntegerScore
+from dpm.components.sigmoid import LogisticDecline
 from dpm.components.trajectory import Linear, LogisticGrowth
+from dpm.components.treatment import CareDrift, TrialEntry
 from dpm.errors import ModelError
 from dpm.types import Array
 
@@ -85,6 +90,23 @@ def test_a_number_in_place_of_a_prior_is_not_a_site() -> None:
     numbers = Parameter(1.0, subject=0.5, effects={"age": 0.1}, groups={"stage": 0.2})
     sites = run(model_of(Linear(level=numbers, slope=FLAT), Gaussian(sd=0.3)), records())
     assert set(sites) == {"y_level_z", "y_level_stage", "y_mean", "y"}
+
+
+def test_a_whole_number_is_a_number() -> None:
+    """In every component: an effect that fades with a half-life of 1 is that of 1.0, and none is ignored."""
+    assert scalars_of(Combined(sd=0, cv=0.2)) == {"sd": 0.0, "cv": 0.2}
+    assert scalars_of(TrialEntry(size=2, half_life=1)) == {"size": 2.0, "rate": 12.0, "half_life": 1.0}
+    assert scalars_of(IntegerScore(maximum=48, precision=20)) == {"precision": 20.0}
+    assert set(scalars_of(CareDrift(yearly=1))) == {"yearly"}
+    scale = LogisticDecline(ceiling=48, floor=0, midpoint=FLAT, rate=FLAT)
+    assert scale.scalars() == {"ceiling": 48.0, "floor": 0.0}
+    assert set(run(model_of(Linear(level=FLAT, slope=FLAT), Gaussian(sd=1)), records())) == {"y_mean", "y"}
+    noise = Gaussian(sd=1)
+    object.__setattr__(noise, "sd", np.float32(2.0))  # as where types are not checked
+    assert scalars_of(noise) == {"sd": 2.0}
+    object.__setattr__(noise, "sd", jnp.ones(()))
+    with pytest.raises(ModelError, match="Gaussian: sd: expected a number or a prior, got an array"):
+        scalars_of(noise)
 
 
 def test_sites_are_named_as_documented() -> None:

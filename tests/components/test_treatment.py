@@ -10,6 +10,7 @@ import pytest
 from jax import numpy as jnp
 from numpyro import distributions as dist
 from numpyro import handlers
+from scipy import integrate
 
 from dpm.cohort import Records
 from dpm.components.change import Change
@@ -22,16 +23,14 @@ from dpm.components.treatment import (
     ByVisit,
     CaptureMode,
     CareDrift,
-    HalfLife,
-    Onset,
     ProportionalDecline,
     Shift,
     Slowing,
     TimeSaved,
     Treatment,
     TrialEntry,
-    Until,
 )
+from dpm.components.waning import HalfLife, Onset, Until, Waning
 from dpm.errors import ModelError
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
@@ -120,6 +119,30 @@ def test_waning() -> None:
     slow = bent(Shift(effect=1.0, waning=Onset(delay=2.0)), effect=1.0, delay=2.0)[:, 1] - (10 - 2 * T)
     np.testing.assert_allclose(slow, 1.0 - np.exp(-T / 2.0))
     assert set(Shift(effect=1.0, waning=Onset(delay=2.0)).scalars()) == {"effect", "delay"}
+
+
+WANINGS: tuple[tuple[Waning, dict[str, float]], ...] = (
+    (HalfLife(half_life=2.0), {"half_life": 2.0}),
+    (Until(until=1.0, half_life=0.01), {"until": 1.0, "half_life": 0.01}),
+    (Until(until=1.3, half_life=0.5), {"until": 1.3, "half_life": 0.5}),
+    (Onset(delay=2.0), {"delay": 2.0}),
+)
+
+
+@pytest.mark.parametrize(("waning", "values"), WANINGS)
+def test_an_effect_on_a_rate_keeps_what_it_has_gained(waning: Waning, values: dict[str, float]) -> None:
+    """What is left of it, added up by quadrature; slowing that stops leaves the course beside the untreated one."""
+
+    def left(v: float) -> float:
+        given = {name: jnp.asarray(value) for name, value in values.items()}
+        return float(waning.left(jnp.full((1, 1), v), **given)[0, 0])
+
+    ends = [value for name, value in values.items() if name == "until"]
+    total = [integrate.quad(left, 0.0, t, points=[p for p in ends if p < t] or None, epsabs=1e-11)[0] for t in T]
+    slope = bent(AddedSlope(effect=0.4, waning=waning), effect=0.4, **values)[:, 1]
+    np.testing.assert_allclose(slope, 10.0 - 2.0 * T + 0.4 * np.array(total), atol=1e-7)
+    slow = bent(Slowing(effect=0.3, waning=waning), curve, effect=0.3, **values)[:, 1]
+    np.testing.assert_allclose(slow, np.asarray(curve(jnp.asarray(T - 0.3 * np.array(total)))), atol=1e-7)
 
 
 def test_trial_entry_and_drift_of_care() -> None:

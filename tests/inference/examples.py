@@ -9,9 +9,9 @@ import numpy as np
 from jax import numpy as jnp
 
 from dpm.cohort import Records
-from dpm.inference import laplace
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import Level, Marginal
+from dpm.inference.surface import Surface
 from dpm.types import Array, Model, PerSubject
 
 from . import hand_written, orange, orthodont, theophylline, wang
@@ -65,9 +65,8 @@ def marginal(name: str, level: Level, n_nodes: int = 9, seed: int = 0) -> Margin
 
 def evaluate(prepared: Marginal, at: Array, data: Records) -> tuple[float, np.ndarray]:
     """Log marginal likelihood of all subjects and its gradient, by the function that `Laplace` climbs."""
-    start = jnp.zeros((prepared.hierarchy.n_effects, data.n_subjects))
-    (negative, _), slope = laplace._value_and_gradient(at, prepared, False, start, data)
-    return -float(negative), -np.asarray(slope)
+    found = Surface(prepared, data, prior=False).at(at)
+    return -float(found.negative), -np.asarray(found.slope)
 
 
 @partial(jax.jit, static_argnums=0)

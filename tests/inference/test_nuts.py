@@ -29,6 +29,10 @@ SUBJECTS, VISITS = 60, 5
 
 @pytest.fixture(scope="module")
 def exact() -> tuple[float, float]:
+    return integrated()
+
+
+def integrated() -> tuple[float, float]:
     """Posterior mean and sd of log decay in Wang's model, both integrals by quadrature."""
     grid = jnp.linspace(-1.2, 0.0, 241)
     prepared, data = marginal("wang_additive", "quadrature", 25), wang.records()
@@ -79,14 +83,17 @@ def cohort() -> tuple[Records, np.ndarray]:
     return Records(jnp.asarray(time), {"y": jnp.asarray(y)}, observed, {}, {}), lines.T
 
 
-@pytest.fixture(scope="module")
-def sampled() -> Draws:
+def model() -> ProgressionModel:
     line = Linear(
         level=Parameter(dist.Normal(0.0, 3.0), subject=dist.HalfNormal(1.0)),
         slope=Parameter(dist.Normal(0.0, 1.0), subject=dist.HalfNormal(1.0)),
     )
-    model = ProgressionModel(outcomes={"y": Outcome(line, Gaussian(sd=dist.HalfNormal(1.0)))})
-    return NUTS(chains=2, warmup=200, draws=500, progress=False).run(model, cohort()[0], key=jax.random.key(2))
+    return ProgressionModel(outcomes={"y": Outcome(line, Gaussian(sd=dist.HalfNormal(1.0)))})
+
+
+@pytest.fixture(scope="module")
+def sampled() -> Draws:
+    return NUTS(chains=2, warmup=200, draws=500, progress=False).run(model(), cohort()[0], key=jax.random.key(2))
 
 
 def summary(draws: Draws) -> dict[str, tuple[float, float]]:
@@ -130,6 +137,23 @@ def test_subjects_are_where_they_were_drawn(sampled: Draws) -> None:
         score = (values.mean(axis=(0, 1)) - truth) / values.std(axis=(0, 1))
         assert 0.75 < score.std() < 1.25
         assert abs(score.mean()) < 0.5
+
+
+@pytest.mark.slow
+def test_a_model_without_effects() -> None:
+    """One line for everybody: typical values in closed form, by the normal prior and known noise."""
+    data = cohort()[0]
+    course = Linear(level=Parameter(dist.Normal(0.0, 3.0)), slope=Parameter(dist.Normal(0.0, 1.0)))
+    plain = ProgressionModel(outcomes={"y": Outcome(course, Gaussian(sd=1.0))})
+    draws = NUTS(chains=2, warmup=200, draws=1000, progress=False).run(plain, data, key=jax.random.key(3))
+    x = np.column_stack([np.ones(data.time.size), np.asarray(data.time).ravel()])
+    covariance = np.linalg.inv(x.T @ x + np.diag([1.0 / 9.0, 1.0]))
+    mean = covariance @ x.T @ np.asarray(data.values["y"]).ravel()
+    for k, name in enumerate(("y_level", "y_slope")):
+        sd = np.sqrt(covariance[k, k])
+        assert draws.sites[name].mean() == pytest.approx(mean[k], abs=4.0 * sd / np.sqrt(500))
+        assert draws.sites[name].std() == pytest.approx(sd, rel=0.1)
+    assert draws.subject_sites == {}
 
 
 @pytest.mark.slow

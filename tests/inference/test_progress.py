@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dpm.inference.progress import APART, Ticker, duration
+from dpm.inference.progress import APART, Line, Ticker, duration
 
 
 class Screen(io.StringIO):
@@ -116,3 +116,16 @@ def test_nothing_is_told_where_nobody_asked(clock: Clock, monkeypatch: pytest.Mo
 )
 def test_a_duration_as_a_person_says_it(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_any_method_tells_by_its_name(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    """In a log, a line when it is due: after `APART` seconds, or where the caller says so."""
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
+    line = Line("Variational", clock=clock)
+    line.tell("step 1")
+    line.tell("step 2", due=True)
+    clock.now += APART
+    line.tell("step 3")
+    said = [text.split("Variational: ")[1] for text in log.getvalue().splitlines()]
+    assert said == ["step 2", "step 3"]

@@ -86,3 +86,22 @@ def test_volume_is_that_of_the_change_of_variables(whitening: Whitening) -> None
     for key in range(3):
         determinant, volume = both(jax.random.normal(jax.random.key(key), centre.shape))
         assert float(volume - reference[1]) == pytest.approx(float(determinant - reference[0]), abs=1e-10)
+
+
+def test_the_prior_alone_is_a_change_of_unit() -> None:
+    """Without a maximum: prior means and sds for the population, effects as they are, every volume one."""
+    data = records(NAME)
+    plain = Whitening.of_prior(hierarchy(NAME), data)
+    w = jax.random.normal(jax.random.key(1), (2, data.n_subjects))
+    vector, effects, log_volume = plain.colour(jnp.full(1, 0.5), w)
+    np.testing.assert_allclose(vector, hierarchy(NAME).prior_centre() + 0.5 * hierarchy(NAME).prior_unit())
+    np.testing.assert_array_equal(effects, w)
+    assert float(log_volume) == 0.0
+
+
+def test_volumes_by_subject_add_up(whitening: Whitening) -> None:
+    u = jnp.full(1, 0.7)
+    each = whitening.log_volumes(u)
+    assert each.shape == (records(NAME).n_subjects,)
+    total = whitening.colour(u, jnp.zeros((2, records(NAME).n_subjects)))[2]
+    assert float(each.sum()) == pytest.approx(float(total), rel=1e-12)

@@ -14,7 +14,13 @@ from scipy.linalg import expm
 
 from dpm.cohort import Cohort, Records, read_cohort
 from dpm.components.course import Courses
+from dpm.components.link import CurrentValue
+from dpm.components.outcome import Gaussian, Outcome
+from dpm.components.parameter import Parameter
+from dpm.components.progression import ProgressionModel
 from dpm.components.states import MultiState, Transition, matrix_exponential
+from dpm.components.trajectory import Linear
+from dpm.components.treatment import CaptureMode
 from dpm.errors import ModelError
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
@@ -129,6 +135,26 @@ def test_the_matrix_exponential() -> None:
     q -= np.einsum("ij,ik->ijk", np.eye(4), q.sum(axis=1))
     expected = np.stack([expm(q[:, :, k]) for k in range(5)], axis=-1)
     np.testing.assert_allclose(matrix_exponential(jnp.asarray(q)), expected, atol=1e-11)
+
+
+def test_intensities_follow_the_course_without_the_mode_of_capture() -> None:
+    """What one way of measuring adds to a visit is no part of a subject's course."""
+    worse = Transition(log_rate=-1.0, links={"score": CurrentValue(0.5)})
+    line = Linear(level=Parameter(1.0), slope=Parameter(0.3))
+    states = {"state": MultiState(states=("well", "ill"), transitions={("well", "ill"): worse})}
+    mode = {"mode": CaptureMode(shifts=dist.Normal(jnp.zeros(1), 1.0).to_event(1))}
+    time = jnp.arange(3.0)[:, None]
+    values = {"score": jnp.zeros((3, 1)), "state": jnp.array([[0.0], [0.0], [1.0]])}
+    seen = {name: jnp.ones((3, 1), bool) for name in values}
+    at_home = jnp.zeros((2, 3, 1)).at[1].set(1.0)
+    data = Records(time, values, seen, {}, {}, levels={"mode": at_home})
+    found = []
+    for changes in ({}, mode):
+        model = ProgressionModel(outcomes={"score": Outcome(line, Gaussian(sd=1.0), changes)}, states=states)
+        shifted = handlers.substitute(model, data={"score_mode_shifts": jnp.array([3.0])})
+        site = handlers.trace(handlers.seed(shifted, KEY)).get_trace(data)["state"]
+        found.append(np.asarray(site["fn"].log_prob(site["value"])))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-12)
 
 
 def test_a_state_that_is_not_there_is_refused() -> None:

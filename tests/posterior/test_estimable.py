@@ -15,9 +15,12 @@ from numpyro import handlers
 
 from dpm.cohort import Cohort, read_cohort
 from dpm.cohort.records import Records
+from dpm.components.autocorrelation import Autocorrelated
 from dpm.components.clock import Clock, LatentTime, Since, StudyTime, onset, pace
 from dpm.components.covariate_effect import Effects, Factor
 from dpm.components.covariate_model import NormalCovariate
+from dpm.components.event import Event
+from dpm.components.hazard import Exponential
 from dpm.components.outcome import Gaussian, Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
@@ -88,6 +91,26 @@ def model(effects: Effects | None = None, clock: Clock | None = None, **parts: A
 
 def fitted(built: Model, data: Cohort) -> Posterior:
     return fit(built, data, method=PriorMeans(), key=KEY)
+
+
+def test_an_outcome_or_event_that_the_cohort_lacks_is_refused() -> None:
+    outcome = model().outcomes["score"]
+    with pytest.raises(ModelError, match=r'outcome "points" in the cohort, got score\.\nName the outcome as'):
+        fitted(ProgressionModel(outcomes={"points": outcome}), cohort())
+    death = Event(hazard=Exponential(log_rate=dist.Normal(-2.0, 1.0)))
+    with pytest.raises(ModelError, match=r'"death" in the cohort, got none\.\nName the event process as'):
+        fitted(model(events={"death": death}), cohort())
+
+
+def test_two_measurements_at_once_are_refused_where_residuals_remember() -> None:
+    """Of two eyes, for instance: their residuals would have to be equal."""
+    eyes = pd.concat([table().assign(eye=eye) for eye in ("left", "right")]).sort_values(["id", "year"])
+    both = read_cohort(eyes.reset_index(drop=True), {**ROLES, "part": "eye"})
+    line = model().outcomes["score"].trajectory
+    serial = ProgressionModel(outcomes={"score": Outcome(line, Autocorrelated(sd=SPREAD, memory=1.0))})
+    with pytest.raises(ModelError, match=r"one measurement of a subject at a time.*got two or more in 12 of 12"):
+        fitted(serial, both)
+    fitted(serial, cohort())
 
 
 # Missing covariates ---------------------------------------------------------------------------------------------------

@@ -229,13 +229,13 @@ def test_the_gate_sees_a_correlation_that_was_sampled_by_hand() -> None:
 @pytest.mark.slow
 def test_a_large_cohort_is_fitted_in_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
     """The placebo patients, as if they were too many for one array: the same answer, bucket by bucket."""
-    from dpm.posterior import fit as fitting
+    from dpm.posterior import prepared
     from models.pbc_bilirubin import build
     from tests.placebo import history
 
     model, key = build(), jax.random.key(1)
-    whole = fitting.fit(model, history(), method=Laplace(), key=key)
-    monkeypatch.setattr(fitting, "BUCKETS_FROM", 0)
-    parts = fitting.fit(model, history(), method=Laplace(), key=key)
+    whole = fit(model, history(), method=Laplace(), key=key)
+    monkeypatch.setattr(prepared, "BUCKETS_FROM", 0)
+    parts = fit(model, history(), method=Laplace(), key=key)
     np.testing.assert_allclose(parts.estimates["estimate"], whole.estimates["estimate"], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(parts.estimates["se"], whole.estimates["se"], rtol=1e-4, atol=1e-8)

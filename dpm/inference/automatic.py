@@ -1,0 +1,39 @@
+"""`method="auto"`: the method for a model and a cohort, and why."""
+
+from dpm.cohort.buckets import Data
+from dpm.errors import InferenceError
+from dpm.inference.draws import Method
+from dpm.inference.hierarchy import Hierarchy
+from dpm.inference.laplace import Laplace
+from dpm.inference.marginal_nuts import MarginalNUTS
+from dpm.inference.nuts import NUTS
+from dpm.types import Model
+
+MANY = 20_000
+"""Effects of all subjects together from which sampling them takes hours on a processor."""
+
+
+def chosen(model: Model, records: Data, *, method: str = "auto") -> tuple[Method, str]:
+    """A method with its default settings, and the reason in words.
+
+    - Subjects' discrete values, such as subtypes: `MarginalNUTS`, which sums them out; `NUTS` cannot move between them.
+    - More than `MANY` effects: `Laplace` with weighted draws. So many subjects leave population values nearly normal,
+      and the weights refuse where they do not.
+    - Otherwise `NUTS`, which is exact.
+
+    Raises:
+        InferenceError: `method` is another word than `"auto"`.
+    """
+    if method != "auto":
+        expected = 'a method such as dpm.NUTS(), or "auto"'
+        raise InferenceError("fit(method=...)", expected, repr(method))
+    hierarchy = Hierarchy.of(model, records)
+    effects = hierarchy.n_effects * records.n_subjects
+    of = f"{records.n_subjects:,} subjects with {hierarchy.n_effects} effects each"
+    if hierarchy.classes:
+        return MarginalNUTS(), f"method: MarginalNUTS, since {hierarchy.classes[0][0]} is discrete and is summed out."
+    if effects > MANY:
+        return Laplace(importance=1000), (
+            f"method: Laplace with draws weighted by the marginal likelihood, since {of} are too many to sample."
+        )
+    return NUTS(), f"method: NUTS, exact and quick enough for {of}."

@@ -1,0 +1,145 @@
+"""From a start to the maximum of a surface, and the information there; or why there is none."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize
+
+from dpm.inference.hierarchy import Hierarchy
+from dpm.inference.surface import Evaluated, Surface
+
+
+class Summit(NamedTuple):
+    """Where a climb ended.
+
+    Attributes:
+        vector: the maximum.
+        information: there.
+        decrement: squared Newton decrement there.
+        found: the evaluation there.
+    """
+
+    vector: np.ndarray
+    information: np.ndarray
+    decrement: float
+    found: Evaluated
+
+
+class _Objective:
+    """The surface as minimisers want it: where it cannot be computed, a wall from which a line search comes back."""
+
+    def __init__(self, surface: Surface) -> None:
+        self.surface, self.worst = surface, np.inf
+
+    def __call__(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        found = self.surface.at(point)
+        number, direction = float(found.negative), np.asarray(found.slope)
+        if not (np.isfinite(number) and np.all(np.isfinite(direction))):
+            return self.worst + 1e4 if np.isfinite(self.worst) else 1e100, np.zeros_like(point)
+        self.worst = number if not np.isfinite(self.worst) else max(self.worst, number)
+        return number, direction
+
+
+def climb(surface: Surface, vector: np.ndarray, tolerance: float, unit: np.ndarray) -> Summit | str:
+    """L-BFGS, then Newton steps until the squared decrement is below `tolerance`.
+
+    The information is taken by forward differences where the first search ended, which serves for Newton steps, and
+    again by central ones at the maximum, with steps of 1/1000 of the standard errors then known.
+
+    Args:
+        surface: to climb.
+        vector: the start.
+        tolerance: on the squared Newton decrement.
+        unit: what the first search counts each value in.
+    """
+    surface.forget()
+    objective = _Objective(surface)
+    objective(vector)
+    if not np.isfinite(objective.worst):
+        return surface.explain(vector)
+
+    def in_units(point: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = objective(point * unit)
+        return value, slope * unit
+
+    rough = minimize(in_units, vector / unit, jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 20})
+    point = np.asarray(rough.x) * unit
+    information = surface.information(point, _first_steps(surface, point), both=False)
+    for _ in range(12):
+        if not np.all(np.isfinite(information)):
+            return surface.explain(point)
+        if _rises(information):
+            point = _newton(objective, point, information, tolerance * 1e-2)
+        information = surface.information(point, _steps(surface, point, np.diag(information)))
+        if not np.all(np.isfinite(information)):
+            return surface.explain(point)
+        if weak := undetermined(surface.marginal.hierarchy, information):
+            return weak
+        found = surface.at(point)
+        slope = np.asarray(found.slope)
+        decrement = float(slope @ np.linalg.solve(information, slope))
+        if decrement < tolerance:
+            return Summit(point, information, decrement, found)
+    return "the search did not come to rest: the objective is not smooth there."
+
+
+def _rises(information: np.ndarray) -> bool:
+    diagonal = np.diag(information)
+    if np.any(diagonal <= 0):
+        return False
+    root = np.sqrt(diagonal)
+    return bool(np.linalg.eigvalsh(information / np.outer(root, root))[0] > 1e-8)
+
+
+def _newton(objective: _Objective, point: np.ndarray, information: np.ndarray, tolerance: float) -> np.ndarray:
+    """Newton steps with one information, each halved until it helps, until below the tolerance or no longer quick."""
+    last = np.inf
+    value, slope = objective(point)
+    for _ in range(10):
+        step = np.linalg.solve(information, slope)
+        decrement = float(slope @ step)
+        if decrement < tolerance or decrement > 0.25 * last:
+            break
+        share, last, rounding = 1.0, decrement, 1e-12 * abs(value)
+        trial = objective(point - step)
+        while trial[0] > value - 1e-4 * share * decrement + rounding and share > 1e-4:
+            share /= 2
+            trial = objective(point - share * step)
+        point = point - share * step
+        value, slope = trial
+    return point
+
+
+def _first_steps(surface: Surface, vector: np.ndarray) -> np.ndarray:
+    """Steps of differences where nothing is known of standard errors."""
+    unit = np.asarray(surface.marginal.hierarchy.prior_unit())
+    return 1e-4 * np.maximum(np.minimum(unit, 1.0), np.abs(vector))
+
+
+def _steps(surface: Surface, vector: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
+    """Steps of 1/1000 of the standard errors by a diagonal of the information."""
+    unit = np.asarray(surface.marginal.hierarchy.prior_unit())
+    least, most = np.minimum(unit, 1.0), np.maximum(unit, 1.0)
+    good = 1e-3 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    return np.where(diagonal > 0, np.clip(good, 1e-6 * least, 1e-1 * most), _first_steps(surface, vector))
+
+
+def undetermined(hierarchy: Hierarchy, information: np.ndarray) -> str | None:
+    """What the data and priors leave open where the search ended, in words; None where all is determined.
+
+    A flat direction is an eigenvalue of the information, scaled to a unit diagonal, that is not above rounding; a
+    spread that runs to zero shows as a scale known to no better than a factor of e^10.
+    """
+    names = hierarchy.population_names()
+    diagonal = np.diag(information)
+    scale = np.repeat([site.bounded for site in hierarchy.population], [site.size for site in hierarchy.population])
+    lost = [name for name, d, s in zip(names, diagonal, scale, strict=True) if d <= 0 or (s and d < 1e-2)]
+    if lost:
+        return f"nothing determines {', '.join(lost[:4])} where the search ended: not identified, or a spread of zero."
+    root = np.sqrt(diagonal)
+    values, vectors = np.linalg.eigh(information / np.outer(root, root))
+    if values[0] > 1e-8:
+        return None
+    loading = np.abs(vectors[:, 0])
+    together = [names[k] for k in np.argsort(-loading)[:4] if loading[k] > 0.1]
+    return f"only a combination of {', '.join(together)} is determined, not each: take one of them out."

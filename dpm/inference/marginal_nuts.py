@@ -1,0 +1,152 @@
+"""No-U-turn sampling of population values alone, subjects' effects integrated out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from dpm.cohort.buckets import Buckets, Data
+from dpm.errors import InferenceError
+from dpm.inference.accuracy import Accuracy, accuracy
+from dpm.inference.chains import ChainMethod
+from dpm.inference.checkpoint import Checkpoint
+from dpm.inference.chunks import Chunks, chunked
+from dpm.inference.draws import Draws, host
+from dpm.inference.hierarchy import Hierarchy
+from dpm.inference.importance import LARGEST_PARETO_K
+from dpm.inference.marginal import Level, Marginal
+from dpm.inference.population import population_draws
+from dpm.inference.sampler import SETTINGS, facts, folder, sample, statistics
+from dpm.inference.sampling import joined
+from dpm.inference.start import Start
+from dpm.inference.surface import evaluate
+from dpm.types import Array, Key, Model, Sites
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarginalNUTS:
+    r"""No-U-turn sampling of $p(\varphi \mid y) \propto p(\varphi) \prod_i p(y_i \mid \varphi)$.
+
+    Effects are integrated out at a level of `Marginal`, discrete ones summed; the sampler moves in
+    $u = C^{-1}(\varphi - \hat\varphi)$ with the Laplace covariance $C C^\top$, however many subjects there are.
+    Searches for modes begin at the modes' linear prediction from the maximum and end when every subject's is found, so
+    that the gradient is that of the density. What the level leaves is measured after sampling: some draws are weighted
+    by the next level of accuracy (`accuracy`), and the fit is refused where the weights cannot be relied on or move a
+    posterior mean by more than `most_shift` of its sd. `NUTS`, which samples effects too, needs no such check and is
+    cheaper a step; this one is for models with discrete sites, and for effects among which `NUTS` hardly moves.
+
+    Attributes:
+        level: accuracy of the integral, see `Marginal`.
+        n_nodes: nodes per effect for `level="quadrature"`, points in all for `level="qmc"`.
+        checked: draws at which the next level is computed.
+        most_shift: of a posterior mean under the next level [posterior standard deviations].
+        chains, warmup, draws, target_accept, max_tree_depth, dispersion, chain_method, progress, checkpoint: as `NUTS`.
+    """
+
+    level: Level = "laplace"
+    n_nodes: int = 9
+    checked: int = 200
+    most_shift: float = 0.1
+    chains: int = 4
+    warmup: int = 200
+    draws: int = 500
+    target_accept: float = 0.85
+    max_tree_depth: int = 10
+    dispersion: float = 2.0
+    chain_method: ChainMethod = "vectorized"
+    progress: bool = field(default=True, repr=False)
+    checkpoint: Checkpoint | None = field(default=None, repr=False)
+
+    def run(self, model: Model, records: Data, *, key: Key) -> Draws:
+        """Fit by Laplace, sample, then compare with the next level; or go on from the checkpoint of the same run.
+
+        Raises:
+            InferenceError: the Laplace start fails, or the level is too far from exact. With a checkpoint also if its
+                folder cannot be written or read, or holds another run.
+        """
+        hierarchy = Hierarchy.of(model, records)
+        level_key, optimum_key, start_key, run_key, check_key = jax.random.split(key, 5)
+        marginal = Marginal.at(hierarchy, self.level, n_nodes=self.n_nodes, key=level_key)
+        settings = (*SETTINGS, "level", "n_nodes")
+        with folder(self, hierarchy, records, settings, key=key) as saved:
+            start, reached = sample(
+                self,
+                saved,
+                begin=lambda: Start.of_laplace(marginal, records, key=optimum_key),
+                potential=lambda start: _potential(marginal, start, records),
+                positions={"u": self.dispersion * jax.random.normal(start_key, (self.chains, hierarchy.n_population))},
+                key=run_key,
+            )
+        rows = joined(reached.pieces)
+        vectors = start.whitening.centre + jnp.asarray(rows["u"]) @ start.whitening.spread.T
+        found = self._checked(marginal, records, vectors.reshape(-1, hierarchy.n_population), start, key=check_key)
+        sites = population_draws(vectors.reshape(-1, hierarchy.n_population), hierarchy, records)
+        return Draws(
+            sites={name: value.reshape(*rows["u"].shape[:2], *value.shape[1:]) for name, value in host(sites).items()},
+            stats=statistics(rows),
+            estimates=start.optimum.estimates,
+            facts={**facts(self, hierarchy, start, reached.seconds), "level": self.level, **found},
+        )
+
+    def _checked(
+        self, marginal: Marginal, records: Data, vectors: Array, start: Start, *, key: Key
+    ) -> dict[str, float | str]:
+        """Facts of the comparison with the next level.
+
+        Raises:
+            InferenceError: it is too far away.
+        """
+        if not marginal.hierarchy.n_effects:
+            return {}
+        chosen = np.linspace(0, len(vectors) - 1, min(self.checked, len(vectors))).astype(int)
+        found = accuracy(marginal, records, vectors[chosen], start.optimum.effects, key=key)
+        if not found.pareto_k <= LARGEST_PARETO_K or found.shift > self.most_shift:
+            raise InferenceError("MarginalNUTS", *self._refusal(found))
+        return {
+            "finer_level": found.finer,
+            "finer_pareto_k": found.pareto_k,
+            "finer_shift": found.shift,
+            "finer_shift_of": found.of,
+            "finer_sd_ratio": found.widening,
+            "finer_log_likelihood": found.log_likelihood,
+        }
+
+    def _refusal(self, found: Accuracy) -> tuple[str, str, str]:
+        expected = f"a marginal likelihood within {self.most_shift} posterior sd of the next level's"
+        got = f"{found.shift:.2f} sd at {found.of} under {found.finer}, Pareto k {found.pareto_k:.2f}"
+        if not np.isfinite(found.shift):
+            got = f"none under {found.finer} at some draws"
+        higher = 'level="quadrature"' if self.level in ("focei", "laplace") else "more nodes"
+        return expected, got, f"Use NUTS(), which needs no integral, or {higher}."
+
+
+def _potential(marginal: Marginal, start: Start, records: Data) -> Callable[[Sites], Array]:
+    """Minus the log density of a position, with the gradient that `evaluate` computes chunk after chunk."""
+    parts = chunked(records)
+    whitening = start.whitening
+    modes, slopes = (_cut(records, parts, value) for value in (whitening.modes, _last(whitening.modes_slope)))
+
+    def computed(u: Array) -> tuple[Array, Array]:
+        move = whitening.spread @ u
+        begin = tuple(mode + jnp.einsum("keps,p->kes", slope, move) for mode, slope in zip(modes, slopes, strict=True))
+        found = evaluate(whitening.centre + move, marginal, True, None, begin, parts)
+        return found.negative, whitening.spread.T @ found.slope
+
+    @jax.custom_vjp
+    def negative(u: Array) -> Array:
+        return computed(u)[0]
+
+    negative.defvjp(computed, lambda slope, weight: (weight * slope,))
+    return lambda position: negative(position["u"])
+
+
+def _last(slope: Array) -> Array:
+    """Subjects last: from `(effect, subject, population)` to `(effect, population, subject)`."""
+    return jnp.moveaxis(slope, 1, -1)
+
+
+def _cut(records: Data, parts: tuple[Chunks, ...], values: Array) -> list[Array]:
+    columns = records.split(values) if isinstance(records, Buckets) else [values]
+    return [part.split(own) for part, own in zip(parts, columns, strict=True)]

@@ -1,0 +1,121 @@
+"""One run of a no-U-turn sampler, whatever it samples: begun from a Laplace fit, or gone on with from a checkpoint."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from dpm.cohort.buckets import Data
+from dpm.inference.chains import ChainMethod, Chains, Rows, packed
+from dpm.inference.checkpoint import START, Checkpoint, Saved, identity
+from dpm.inference.hierarchy import Hierarchy
+from dpm.inference.progress import Ticker
+from dpm.inference.sampling import Reached, pursue, restored
+from dpm.inference.start import Start
+from dpm.types import Array, Key, Sites
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """The settings that every method of this kind has; see `NUTS`."""
+
+    @property
+    def chains(self) -> int: ...
+    @property
+    def warmup(self) -> int: ...
+    @property
+    def draws(self) -> int: ...
+    @property
+    def target_accept(self) -> float: ...
+    @property
+    def max_tree_depth(self) -> int: ...
+    @property
+    def dispersion(self) -> float: ...
+    @property
+    def chain_method(self) -> ChainMethod: ...
+    @property
+    def progress(self) -> bool: ...
+    @property
+    def checkpoint(self) -> Checkpoint | None: ...
+
+
+SETTINGS = ("chains", "warmup", "draws", "target_accept", "max_tree_depth", "dispersion", "chain_method")
+"""On which draws depend."""
+
+
+def folder(
+    sampler: Sampler, hierarchy: Hierarchy, records: Data, settings: tuple[str, ...] = SETTINGS, *, key: Key
+) -> AbstractContextManager[Saved | None]:
+    """The folder of the checkpoint, if there is one, held for this run.
+
+    Raises:
+        InferenceError: see `Checkpoint.opened`.
+    """
+    if sampler.checkpoint is None:
+        return nullcontext()
+    values = {"method": type(sampler).__name__, **{name: getattr(sampler, name) for name in settings}}
+    return sampler.checkpoint.opened(identity(hierarchy, records, values, key=key))
+
+
+def sample(
+    sampler: Sampler,
+    saved: Saved | None,
+    *,
+    begin: Callable[[], Start],
+    potential: Callable[[Start], Callable[[Sites], Array]],
+    positions: Sites,
+    key: Key,
+) -> tuple[Start, Reached]:
+    """All draws, from what is saved or from the beginning.
+
+    Args:
+        sampler: its settings.
+        saved: the folder of its checkpoint.
+        begin: the Laplace fit, for a run that is not in the folder.
+        potential: minus the log density of a position, given that fit.
+        positions: where chains begin, leading axis `chain`.
+        key: of the chains.
+
+    Raises:
+        InferenceError: the Laplace fit failed, or the checkpoint cannot be read or written.
+    """
+    ticker = Ticker(warmup=sampler.warmup, draws=sampler.draws, chains=sampler.chains, shown=sampler.progress)
+    going_on = saved is not None and saved.has(START)
+    start = Start.read(saved.read(START)) if saved is not None and going_on else begin()
+    chains = Chains(
+        potential=potential(start),
+        count=sampler.chains,
+        warmup=sampler.warmup,
+        target_accept=sampler.target_accept,
+        max_tree_depth=sampler.max_tree_depth,
+        method=sampler.chain_method,
+    )
+    if saved is not None and going_on:
+        reached = restored(saved, chains, positions, key=key)
+        ticker.resume(reached.step, reached.divergences, saved.folder)
+    else:
+        reached = Reached(step=0, state=chains.begin(positions, key=key))
+    if saved is not None and not going_on:
+        saved.begin({**start.arrays(), **packed(reached.state)})
+    return start, pursue(chains, reached, draws=sampler.draws, saved=saved, ticker=ticker)
+
+
+def statistics(rows: Rows) -> dict[str, np.ndarray]:
+    """A sampler's statistics by ArviZ's names."""
+    stats = {name: values for name, values in rows.items() if name not in ("u", "w", "potential")}
+    depth = np.ceil(np.log2(rows["n_steps"] + 1)).astype(int)
+    return {**stats, "tree_depth": depth, "lp": -rows["potential"]}
+
+
+def facts(sampler: Sampler, hierarchy: Hierarchy, start: Start, seconds: float) -> dict[str, float | int]:
+    """What is worth keeping of every run."""
+    return {
+        "chains": sampler.chains,
+        "warmup": sampler.warmup,
+        "max_tree_depth": sampler.max_tree_depth,
+        "log_likelihood_laplace": start.optimum.log_likelihood,
+        "n_population": hierarchy.n_population,
+        "seconds_laplace": start.seconds,
+        "seconds": start.seconds + seconds,
+    }

@@ -1,0 +1,237 @@
+"""A marginal objective over population values: its value, gradient and information, subjects in chunks."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax import lax
+from jax import numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+
+from dpm.cohort.buckets import Buckets, Data
+from dpm.inference.chunks import AXIS, Chunks, chunked, mesh, spread
+from dpm.inference.marginal import Marginal
+from dpm.types import Array, Bool, Float, Int
+
+Vector = Float[Array, " population"]
+Starts = tuple[Float[Array, "chunk effect subject"], ...]
+type Item = tuple[Array, Array, tuple[Array, ...]]
+"""Of one chunk: where searches begin, which columns are subjects, and their records."""
+
+
+class Subjects(NamedTuple):
+    """What is known of the subjects of one part, all with the axes of its chunks.
+
+    Attributes:
+        log_marginal: each subject's, zero for what is no subject.
+        effects: conditional modes; where one was not found, where the search began.
+        converged: whether it was found.
+        steps: evaluations used by each chunk's slowest subject.
+    """
+
+    log_marginal: Float[Array, "*chunk subject"]
+    effects: Float[Array, "*chunk effect subject"]
+    converged: Bool[Array, "*chunk subject"]
+    steps: Int[Array, "*chunk"]
+
+
+class Evaluated(NamedTuple):
+    """One evaluation.
+
+    Attributes:
+        negative: minus the objective.
+        slope: its gradient.
+        log_likelihood: of the data, without the prior.
+        subjects: per part.
+    """
+
+    negative: Float[Array, ""]
+    slope: Vector
+    log_likelihood: Float[Array, ""]
+    subjects: tuple[Subjects, ...]
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def evaluate(
+    vector: Vector, marginal: Marginal, prior: bool, over: Mesh | None, starts: Starts, parts: tuple[Chunks, ...]
+) -> Evaluated:
+    r"""$-\sum_i \log p(y_i \mid \varphi) - \log p(\varphi)$ with its gradient, chunk after chunk.
+
+    The gradient of a chunk is taken before the next one begins, so that memory holds one chunk's intermediate values
+    however many there are, and a search for modes ends with the slowest subject of its chunk.
+
+    Args:
+        vector: population values, unconstrained scale.
+        marginal: of the subjects' effects, at its level.
+        prior: whether the prior is part of the objective.
+        over: devices over which chunks are spread.
+        starts: where the searches for modes begin, per part.
+        parts: the subjects.
+    """
+
+    def outside(at: Vector) -> Float[Array, ""]:
+        return -marginal.hierarchy.log_population(at, parts[0].first, prior=prior)
+
+    negative, slope = jax.value_and_grad(outside)(vector)
+    total, found = jnp.zeros(()), []
+    for part, start in zip(parts, starts, strict=True):
+        value, own, subjects = _over_devices(vector, marginal, over, start, part)
+        total, slope = total + value, slope - own
+        found.append(subjects)
+    return Evaluated(negative - total, slope, total, tuple(found))
+
+
+def _over_devices(
+    vector: Vector, marginal: Marginal, over: Mesh | None, start: Array, part: Chunks
+) -> tuple[Array, Vector, Subjects]:
+    """A part's sum, on every device its own chunks."""
+
+    def own(at: Vector, begin: Array, counted: Array, arrays: tuple[Array, ...]) -> tuple[Array, Vector, Subjects]:
+        value, slope, subjects = _chunk_by_chunk(at, marginal, begin, counted, arrays, part)
+        if over is None:
+            return value, slope, subjects
+        return lax.psum(value, AXIS), lax.psum(slope, AXIS), subjects
+
+    if over is None:
+        return own(vector, start, part.counted, part.arrays)
+    rows, whole = PartitionSpec(AXIS), PartitionSpec()
+    # The inner searches' loops mix values of a device with those of all, which the check of the types does not follow.
+    spread_out = jax.shard_map(
+        own, mesh=over, in_specs=(whole, rows, rows, rows), out_specs=(whole, whole, rows), check_vma=False
+    )
+    return spread_out(vector, start, part.counted, part.arrays)
+
+
+def _chunk_by_chunk(
+    vector: Vector, marginal: Marginal, start: Array, counted: Array, arrays: tuple[Array, ...], part: Chunks
+) -> tuple[Array, Vector, Subjects]:
+    def one(carry: tuple[Array, Vector], item: Item) -> tuple[tuple[Array, Vector], Subjects]:
+        begin, real, own = item
+
+        def total(at: Vector) -> tuple[Array, Subjects]:
+            each, modes = marginal.log_marginal(at, part.records(own), begin)
+            each = jnp.where(real, each, 0.0)
+            effects = jnp.where(modes.converged, modes.effects, begin)
+            return jnp.sum(each), Subjects(each, effects, modes.converged, modes.steps)
+
+        (value, subjects), slope = jax.value_and_grad(total, has_aux=True)(vector)
+        return (carry[0] + value, carry[1] + slope), subjects
+
+    (value, slope), subjects = lax.scan(one, (jnp.zeros(()), jnp.zeros_like(vector)), (start, counted, arrays))
+    return value, slope, subjects
+
+
+@partial(jax.jit, static_argnums=1)
+def total(vector: Vector, marginal: Marginal, starts: Starts, parts: tuple[Chunks, ...]) -> Float[Array, ""]:
+    r"""$\sum_i \log p(y_i \mid \varphi)$ alone, chunk after chunk."""
+
+    def of_part(part: Chunks, start: Array) -> Array:
+        def of_chunk(item: Item) -> Array:
+            begin, real, own = item
+            return jnp.sum(jnp.where(real, marginal.log_marginal(vector, part.records(own), begin)[0], 0.0))
+
+        return jnp.sum(lax.map(of_chunk, (start, part.counted, part.arrays)))
+
+    return jnp.sum(jnp.stack([of_part(part, start) for part, start in zip(parts, starts, strict=True)]))
+
+
+@partial(jax.jit, static_argnums=1)
+def scores(
+    vector: Vector, marginal: Marginal, starts: Starts, parts: tuple[Chunks, ...]
+) -> tuple[Float[Array, "chunk subject population"], ...]:
+    r"""Each subject's score, $\partial \log p(y_i \mid \varphi)/\partial\varphi$; zero for what is no subject."""
+
+    def of_part(part: Chunks, start: Array) -> Array:
+        def of_chunk(item: Item) -> Array:
+            begin, real, own = item
+            each = jax.jacfwd(lambda at: marginal.log_marginal(at, part.records(own), begin)[0])(vector)
+            return jnp.where(real[:, None], each, 0.0)
+
+        return lax.map(of_chunk, (start, part.counted, part.arrays))
+
+    return tuple(of_part(part, start) for part, start in zip(parts, starts, strict=True))
+
+
+class Surface:
+    """One objective on one set of records; carries the last modes along as warm starts."""
+
+    def __init__(self, marginal: Marginal, data: Data, *, prior: bool) -> None:
+        self.marginal, self.data, self.prior = marginal, data, prior
+        self.over = mesh()
+        cut = chunked(data, devices=1 if self.over is None else self.over.size)
+        self.parts = tuple(spread(part, self.over) for part in cut)
+        self.evaluations = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin the next searches for modes as if none had been found."""
+        self.begin_at(np.full((self.marginal.hierarchy.n_effects, self.data.n_subjects), np.nan))
+
+    def begin_at(self, effects: np.ndarray) -> None:
+        """Begin the next searches for modes at these effects."""
+        self.starts = self._split(effects)
+
+    def _split(self, values: np.ndarray) -> Starts:
+        whole = jnp.asarray(values)
+        columns = self.data.split(whole) if isinstance(self.data, Buckets) else [whole]
+        pairs = zip(self.parts, columns, strict=True)
+        return tuple(spread(part.split(own), self.over) for part, own in pairs)
+
+    def _join(self, values: list[Array]) -> np.ndarray:
+        """Per subject, in the cohort's order."""
+        whole = np.concatenate([part.join(own) for part, own in zip(self.parts, values, strict=True)], axis=-1)
+        return whole[..., np.asarray(self.data.place)] if isinstance(self.data, Buckets) else whole
+
+    def at(self, vector: Array | np.ndarray) -> Evaluated:
+        """The objective and its gradient; the modes found are where the next search begins."""
+        found = evaluate(jnp.asarray(vector), self.marginal, self.prior, self.over, self.starts, self.parts)
+        self.starts = tuple(subjects.effects for subjects in found.subjects)
+        self.evaluations += 1
+        return found
+
+    def total(self, vector: Array) -> float:
+        """The log likelihood alone, all searches for modes from where they last began."""
+        return float(total(vector, self.marginal, self.starts, self.parts))
+
+    def slope(self, vector: Array | np.ndarray) -> np.ndarray:
+        """The gradient alone."""
+        return np.asarray(self.at(vector).slope)
+
+    def effects(self, found: Evaluated) -> np.ndarray:
+        """Every subject's mode."""
+        return self._join([subjects.effects for subjects in found.subjects])
+
+    def information(self, vector: np.ndarray, steps: np.ndarray, *, both: bool = True) -> np.ndarray:
+        """Observed information by differences of the exact gradient, central or, without `both`, forward."""
+        here = None if both else self.slope(vector)
+        columns = []
+        for move in np.diag(steps):
+            ahead = self.slope(vector + move)
+            behind = self.slope(vector - move) if here is None else here
+            columns.append((ahead - behind) / (move.sum() * (1.0 if here is not None else 2.0)))
+        hessian = np.stack(columns)
+        return (hessian + hessian.T) / 2
+
+    def scores(self, vector: np.ndarray) -> Float[np.ndarray, "subject population"]:
+        """Each subject's score, without the prior."""
+        each = scores(jnp.asarray(vector), self.marginal, self.starts, self.parts)
+        return self._join([jnp.moveaxis(own, -1, 1) for own in each]).T
+
+    def explain(self, vector: np.ndarray) -> str:
+        """Why nothing can be computed at a point, in words."""
+        found = self.at(vector)
+        unfinished = np.flatnonzero(~self._join([subjects.converged for subjects in found.subjects]))
+        if unfinished.size:
+            count, first = unfinished.size, unfinished[0]
+            return f"the conditional mode of {count} subjects did not converge (first at position {first})."
+        bad = np.flatnonzero(~np.isfinite(self._join([subjects.log_marginal for subjects in found.subjects])))
+        if bad.size:
+            return f"the likelihood of {bad.size} subjects is not finite (first at position {bad[0]})."
+        flat = [
+            name
+            for name, g in zip(self.marginal.hierarchy.population_names(), np.asarray(found.slope), strict=True)
+            if not np.isfinite(g)
+        ]
+        where = f"for {', '.join(flat[:4])}" if flat else "close by"
+        return f"the gradient is not finite {where}."

@@ -1,0 +1,43 @@
+"""Intervals of population values that rest on the likelihood itself."""
+
+from dpm.cohort.cohort import Cohort
+from dpm.inference.hierarchy import Hierarchy
+from dpm.inference.laplace import Laplace
+from dpm.inference.marginal import Marginal
+from dpm.inference.profile import Profile, profile
+from dpm.inference.surface import Surface
+from dpm.posterior.prepared import prepared
+from dpm.types import Key, Model
+
+
+def profile_likelihood(
+    model: Model,
+    cohort: Cohort,
+    site: str,
+    *,
+    element: int = 0,
+    level: float = 0.95,
+    method: Laplace | None = None,
+    key: Key,
+) -> Profile:
+    """The profile-likelihood interval of one population value; see `dpm.inference.profile.profile`.
+
+    Args:
+        model: as for `fit`.
+        cohort: as for `fit`.
+        site: a population site, such as `"log_bilirubin_slope"`.
+        element: which of its values, counted flat.
+        level: of the interval.
+        method: `Laplace(objective="ml")` by default; its level of accuracy is that of the profile.
+        key: of the fit's starting points.
+
+    Raises:
+        ModelError: the model cannot be fitted to this cohort, see `fit`.
+        InferenceError: no maximum was found, or the value cannot be profiled.
+    """
+    chosen = method or Laplace(objective="ml")
+    ready = prepared(model, cohort)
+    marginal = Marginal.at(Hierarchy.of(model, ready.data), chosen.level, n_nodes=chosen.n_nodes, key=key)
+    optimum = chosen.maximise(marginal, ready.data, key=key)
+    surface = Surface(marginal, ready.data, prior=chosen.objective == "map")
+    return profile(surface, optimum, site, element=element, level=level)
