@@ -10,16 +10,18 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
 import pandas as pd
-from numpyro.infer import MCMC
+from numpyro.infer import MCMC, init_to_uniform, init_to_value
 from numpyro.infer import NUTS as Kernel
 
 import dpm
 from dpm.cohort.encodings import Encodings
+from dpm.types import Sites
 from experiments.benchmarks.stopwatch import Stopwatch
 from experiments.benchmarks.timing import markdown, shown
 from models.pbc_bilirubin import build
@@ -40,43 +42,57 @@ def cohort() -> dpm.Cohort:
     return dpm.read_cohort("data:pbc/pbc_longitudinal.csv", roles).where(arm="placebo")
 
 
-def sample(sampler: str, data: dpm.Cohort, seed: int) -> dpm.Posterior:
-    """Chains one after the other; what is not said is the sampler's own default."""
-    model, key = build(), jax.random.key(seed)
+def sample(
+    sampler: str,
+    model: dpm.ProgressionModel,
+    data: dpm.Cohort,
+    seed: int,
+    *,
+    chains: int = CHAINS,
+    draws: int = DRAWS,
+    start: Callable[[dpm.Records], Sites] | None = None,
+) -> dpm.Posterior:
+    """Chains one after the other, NumPyro's from `start`; what is not said is the sampler's own default."""
+    key = jax.random.key(seed)
     if sampler == "dpm":
-        method = dpm.NUTS(chains=CHAINS, draws=DRAWS, chain_method="sequential", progress=False)
+        method = dpm.NUTS(chains=chains, draws=draws, chain_method="sequential", progress=False)
         return dpm.fit(model, data, method=method, key=key)
     encodings = Encodings.learn(data)
-    warmup = int(sampler.removeprefix("numpyro_"))
+    warmup, records = int(sampler.removeprefix("numpyro_")), data.records(encodings)
+    begin = init_to_uniform if start is None else init_to_value(values=start(records))
     plain = MCMC(
-        Kernel(model),
+        Kernel(model, init_strategy=begin),
         num_warmup=warmup,
-        num_samples=DRAWS,
-        num_chains=CHAINS,
+        num_samples=draws,
+        num_chains=chains,
         chain_method="sequential",
         progress_bar=False,
     )
-    plain.run(key, data.records(encodings), extra_fields=("diverging", "num_steps", "energy"))
+    plain.run(key, records, extra_fields=("diverging", "num_steps", "energy"))
     return dpm.Posterior.from_mcmc(model, data, encodings, plain)
 
 
 def one(sampler: str, seed: int) -> dict[str, object]:
-    """One run: its times and the worst of its diagnostics over population values."""
+    """One run on the PBC study."""
     data = cohort()
     with Stopwatch() as watch:
-        posterior = sample(sampler, data, seed)
+        posterior = sample(sampler, build(), data, seed)
+    return {"seed": seed, **worst(posterior), "seconds": watch.seconds()}
+
+
+def worst(posterior: dpm.Posterior) -> dict[str, object]:
+    """The worst diagnostics over population values; the means of all."""
     table = dpm.parameter_table(posterior).set_index("site")
     stats = posterior.tree["sample_stats"].to_dataset()
     return {
-        "seed": seed,
         "least_ess_bulk": float(table["ess_bulk"].min()),
         "least_ess_bulk_of": str(table["ess_bulk"].idxmin()),
         "worst_r_hat": float(table["rhat"].max()),
         "divergences": int(stats["diverging"].sum()),
         "steps_per_draw": float(stats["n_steps"].mean()),
-        "seconds": watch.seconds(),
         "means": table["mean"].to_dict(),
         "mcse": table["mcse_mean"].to_dict(),
+        "sds": table["sd"].to_dict(),
     }
 
 
@@ -95,7 +111,7 @@ def run(times: int) -> dict[str, object]:
             runs.append(json.loads(printed.stdout.splitlines()[-1]))
     require_same_answer(found)
     kept = {
-        name: [{k: v for k, v in each.items() if k not in ("means", "mcse")} for each in runs]
+        name: [{k: v for k, v in each.items() if k not in ("means", "mcse", "sds")} for each in runs]
         for name, runs in found.items()
     }
     return {"chains": CHAINS, "draws": DRAWS, "runs": kept}
