@@ -15,7 +15,7 @@ from dpm.inference.marginal import Marginal
 from dpm.types import Array, Bool, Float, Int
 
 Vector = Float[Array, " population"]
-Starts = tuple[Float[Array, "chunk effect subject"], ...]
+Starts = tuple[Float[Array, "_chunk effect _subject"], ...]
 type Item = tuple[Array, Array, tuple[Array, ...]]
 """Of one chunk: where searches begin, which columns are subjects, and their records."""
 
@@ -30,10 +30,10 @@ class Subjects(NamedTuple):
         steps: evaluations used by each chunk's slowest subject.
     """
 
-    log_marginal: Float[Array, "*chunk subject"]
-    effects: Float[Array, "*chunk effect subject"]
-    converged: Bool[Array, "*chunk subject"]
-    steps: Int[Array, "*chunk"]
+    log_marginal: Float[Array, "*_chunk _subject"]
+    effects: Float[Array, "*_chunk effect _subject"]
+    converged: Bool[Array, "*_chunk _subject"]
+    steps: Int[Array, "*_chunk"]
 
 
 class Evaluated(NamedTuple):
@@ -139,7 +139,7 @@ def total(vector: Vector, marginal: Marginal, starts: Starts, parts: tuple[Chunk
 @partial(jax.jit, static_argnums=1)
 def scores(
     vector: Vector, marginal: Marginal, starts: Starts, parts: tuple[Chunks, ...]
-) -> tuple[Float[Array, "chunk subject population"], ...]:
+) -> tuple[Float[Array, "_chunk _subject population"], ...]:
     r"""Each subject's score, $\partial \log p(y_i \mid \varphi)/\partial\varphi$; zero for what is no subject."""
 
     def of_part(part: Chunks, start: Array) -> Array:
