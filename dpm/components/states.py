@@ -62,7 +62,8 @@ class MultiState:
         states: the levels of the outcome, in order.
         transitions: intensities, by (from, to); every other move is impossible.
         exact: states whose time of entry is known.
-        misclassified: probabilities $e_{so}$ of seeing one state in another, by (true, seen).
+        misclassified: probabilities $e_{so}$ of seeing one state in another, by (true, seen). Where those of one true
+            state sum to more than one the density is no number, which no method takes for a place to stay.
 
     Raises:
         ModelError: a state is not among `states`.
@@ -82,6 +83,12 @@ class MultiState:
         unknown = sorted(named - set(self.states))
         if unknown:
             raise ModelError("MultiState", f"states among {', '.join(self.states)}", ", ".join(unknown))
+        for state in self.states:
+            shares = [value for (true, _), value in self.misclassified.items() if true == state]
+            total = sum(float(value) for value in shares if isinstance(value, int | float))
+            if total > 1.0:
+                expected = f"probabilities of seeing {state} in other states that sum to at most 1"
+                raise ModelError("MultiState: misclassified", expected, f"{total:g}")
 
     def scalars(self) -> dict[str, Scalar]:
         """Every population value, by what its site ends with."""
@@ -134,7 +141,8 @@ class MultiState:
             i, j = self.states.index(true), self.states.index(other)
             share = values[f"{true}_seen_{other}"]
             seen = seen.at[i, j].add(share).at[i, i].add(-share)
-        return seen
+        # Shares drawn each from its own prior may sum to more than one: no probability, so no density either.
+        return jnp.where(jnp.all(seen >= 0.0), seen, jnp.nan)
 
     @property
     def _exact(self) -> np.ndarray:

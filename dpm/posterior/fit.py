@@ -9,6 +9,7 @@ import jax
 from dpm.cohort.cohort import Cohort
 from dpm.inference.automatic import chosen
 from dpm.inference.draws import Method
+from dpm.posterior.integrals import coarse_integrals
 from dpm.posterior.posterior import Posterior
 from dpm.posterior.prepared import prepared
 from dpm.posterior.prior import information, told_by_prior
@@ -42,5 +43,6 @@ def fit(
     draws = method.run(model, ready.data, key=key)
     posterior = Posterior.of(model, cohort, ready.encodings, draws, method=repr(method), keep_subjects=keep_subjects)
     notes += tuple(draws.facts.get("notes", ()))
+    notes += coarse_integrals(posterior, ready.records, key=jax.random.fold_in(key, 2))
     notes += told_by_prior(information(posterior, ready.records, key=jax.random.fold_in(key, 1)))
     return replace(posterior, provenance={**posterior.provenance, "notes": list(notes)}) if notes else posterior

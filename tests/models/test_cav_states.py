@@ -188,3 +188,15 @@ def test_a_move_that_no_intensity_allows_has_no_probability() -> None:
 
     site = handlers.trace(handlers.seed(run, KEY)).get_trace()["s"]
     assert float(site["fn"].log_prob(site["value"]).sum()) == -np.inf
+
+
+def test_shares_of_mistakes_are_probabilities() -> None:
+    """Fixed ones that sum to more than one are refused; drawn ones have a density that is no number."""
+    with pytest.raises(ModelError, match=r"sum to at most 1, got 1\.2"):
+        MultiState(states=("a", "b", "d"), transitions={}, misclassified={("a", "b"): 0.7, ("a", "d"): 0.5})
+    drawn = MultiState(
+        states=("a", "b", "d"), transitions={}, misclassified={("a", "b"): dist.Beta(1.0, 1.0), ("a", "d"): 0.5}
+    )
+    whole, none = (drawn._emission({"a_seen_b": jnp.array(b), "a_seen_d": jnp.array(0.5)}) for b in (0.5, 0.6))
+    np.testing.assert_allclose(whole, [[0.0, 0.5, 0.5], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    assert none is not None and bool(jnp.isnan(none).all())
