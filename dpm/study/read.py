@@ -166,7 +166,7 @@ def as_written(value: Any) -> str:
 def _tag(where: str, kind: str, context: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """A table whose kind decides which keys it has."""
     key = str(context["discriminator"]).strip("'")
-    tags = {"method": ["NUTS", "Laplace"], "type": ["mean_change", "slope_difference"]}[key]
+    tags = {"method": ["NUTS", "MarginalNUTS", "Laplace"], "type": ["mean_change", "slope_difference"]}[key]
     got = f'"{context["tag"]}"' if kind == "union_tag_invalid" else "none"
     return f"{where}.{key}", f"one of {', '.join(tags)}", got, meant(str(context.get("tag", "")), tags)
 

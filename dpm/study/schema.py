@@ -219,6 +219,21 @@ class SampledFit(Section):
     gate: GateChoice = GateChoice()
 
 
+class MarginalFit(Section):
+    """Sampling by MarginalNUTS, effects integrated out. What is not given is dpm's default."""
+
+    method: Literal["MarginalNUTS"]
+    level: Literal["focei", "laplace", "quadrature", "qmc"] | None = None
+    n_nodes: Count | None = None
+    chains: Count | None = None
+    warmup: Count | None = None
+    draws: Draws | None = None
+    target_accept: Share | None = None
+    max_tree_depth: Count | None = None
+    chain_method: Literal["vectorized", "parallel", "sequential"] | None = None
+    gate: GateChoice = GateChoice()
+
+
 class ApproximateFit(Section):
     """The maximum and the normal approximation around it, weighted by the marginal likelihood if `importance` is given.
 
@@ -230,6 +245,7 @@ class ApproximateFit(Section):
     level: Literal["focei", "laplace", "quadrature", "qmc"] | None = None
     n_nodes: Count | None = None
     draws: Draws | None = None
+    errors: Literal["hessian", "sandwich"] | None = None
     importance: Count | None = None
     gate: GateChoice = GateChoice()
 
@@ -341,7 +357,7 @@ class Study(Section):
     fitness: FitnessChoice = FitnessChoice()
     cohorts: Cohorts
     model: ModelChoice
-    fit: Annotated[SampledFit | ApproximateFit, Field(discriminator="method")]
+    fit: Annotated[SampledFit | MarginalFit | ApproximateFit, Field(discriminator="method")]
     check: Check
     arm: Arm = Arm()
     estimand: Annotated[tuple[Question, ...], Field(min_length=1)]

@@ -19,6 +19,7 @@ from dpm.inference.effects import draw_effects
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
 from dpm.inference.marginal import Level, Marginal
+from dpm.inference.marginal_nuts import MarginalNUTS
 from dpm.inference.nuts import NUTS
 from dpm.posterior.predict import predict_subject
 from dpm.types import Array
@@ -124,6 +125,18 @@ def test_conditional_draws_choose_the_class_first() -> None:
 def test_sampling_everything_is_refused_with_classes() -> None:
     with pytest.raises(InferenceError, match="without discrete sites of subjects, got is_fast"):
         NUTS(progress=False).run(growth, simulated(), key=KEY)
+
+
+@pytest.mark.slow
+def test_population_values_of_a_mixture_can_be_sampled() -> None:
+    """Against draws weighted by the same marginal, which is exact here: classes summed, effects linear."""
+    one = MarginalNUTS(progress=False).run(growth, simulated(), key=KEY)
+    two = Laplace(importance=4000, draws=2000).run(growth, simulated(), key=KEY)
+    assert float(one.facts["finer_shift"]) < 1e-6
+    for name in TRUTH:
+        a, b = one.sites[name].ravel(), two.sites[name].ravel()
+        assert abs(a.mean() - b.mean()) < 0.2 * b.std(), name
+        assert a.std() == pytest.approx(b.std(), rel=0.2), name
 
 
 # Without effects ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,146 @@
+"""Population values sampled with effects integrated out: the density, its gradient, its distance from exact."""
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+from scipy.stats import norm
+
+from dpm.errors import InferenceError
+from dpm.inference import chunks
+from dpm.inference.accuracy import accuracy, finer
+from dpm.inference.laplace import Laplace
+from dpm.inference.marginal_nuts import MarginalNUTS, _potential
+from dpm.inference.nuts import NUTS
+from dpm.inference.start import Start
+
+from .examples import EXAMPLES, each, hierarchy, marginal, records
+
+KEY = jax.random.key(29)
+
+
+def start(name: str) -> Start:
+    return Start.of_laplace(marginal(name, "laplace", 1), records(name), key=KEY)
+
+
+def test_the_potential_is_the_marginal_posterior(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the sum over subjects and the prior, with its gradient by plain differentiation, subjects in chunks."""
+    monkeypatch.setattr(chunks, "LEAST", 2)
+    monkeypatch.setitem(chunks.CELLS, "cpu", 1)
+    name = "orange"
+    begun, data, prepared = start(name), records(name), marginal(name, "laplace", 1)
+    assert chunks.chunked(data)[0].counted.shape[0] > 1
+
+    def expected(u: jax.Array) -> jax.Array:
+        vector = begun.whitening.centre + begun.whitening.spread @ u
+        prior = hierarchy(name).log_population(vector, data, prior=True)
+        return -jnp.sum(prepared.log_marginal(vector, data)[0]) - prior
+
+    u = jax.random.normal(KEY, (hierarchy(name).n_population,))
+    found, slope = jax.jit(jax.value_and_grad(_potential(prepared, begun, data)))({"u": u})
+    value, gradient = jax.jit(jax.value_and_grad(expected))(u)
+    assert float(found) == pytest.approx(float(value), rel=1e-10)
+    np.testing.assert_allclose(slope["u"], gradient, rtol=1e-6, atol=1e-7)
+
+
+def test_lines_with_normal_noise_are_exact() -> None:
+    """Laplace's marginal is then the marginal: finer levels change nothing, and no draw has more weight."""
+    name = "orthodont"
+    begun = start(name)
+    draws = begun.optimum.sample(20, key=KEY)
+    found = accuracy(marginal(name, "laplace", 1), records(name), draws, begun.optimum.effects, key=KEY)
+    assert found.finer == "quadrature, 81 nodes"
+    assert found.pareto_k < 0.0
+    assert found.shift < 1e-6 and found.widening == pytest.approx(1.0, abs=1e-6)
+    assert found.log_likelihood == pytest.approx(0.0, abs=1e-7)
+
+
+def test_what_a_finer_level_moves() -> None:
+    """Weights by hand, from each level's likelihood at every draw."""
+    name = "wang_additive"
+    begun, data = start(name), records(name)
+    draws = begun.optimum.sample(40, key=KEY)
+    coarse = marginal(name, "laplace", 1)
+    found = accuracy(coarse, data, draws, begun.optimum.effects, key=KEY)
+    fine = finer(coarse, key=KEY)
+    apart = np.array([float(each(fine, v, data).sum() - each(coarse, v, data).sum()) for v in draws])
+    assert found.log_likelihood == pytest.approx(apart.mean(), rel=1e-8)
+    weight = np.exp(apart - apart.max())
+    moved = (weight @ np.asarray(draws[:, 0])) / weight.sum()
+    assert found.shift == pytest.approx(abs(moved - float(draws.mean())) / float(draws.std()), rel=0.1)
+    assert found.of == "decay"
+
+
+def test_levels_climb() -> None:
+    coarse = marginal("orthodont", "laplace", 1)
+    one = finer(coarse, key=KEY)
+    two = finer(one, key=KEY)
+    assert (len(one.nodes), len(two.nodes)) == (81, 169)
+    assert len(finer(marginal("orthodont", "qmc", 64), key=KEY).nodes) == 256
+
+
+SHORT = MarginalNUTS(chains=2, warmup=60, draws=60, progress=False, checked=30)
+
+
+def test_a_level_too_far_from_exact_is_refused() -> None:
+    name = "wang_additive"
+    method = MarginalNUTS(chains=1, warmup=20, draws=30, progress=False, checked=30, most_shift=1e-6)
+    with pytest.raises(InferenceError, match=r"within 1e-06 posterior sd of the next level's, got .* at decay"):
+        method.run(EXAMPLES[name].model, records(name), key=KEY)
+
+
+def test_the_same_key_gives_the_same_draws() -> None:
+    name = "wang_additive"
+    one, two = (SHORT.run(EXAMPLES[name].model, records(name), key=KEY) for _ in range(2))
+    np.testing.assert_array_equal(one.sites["decay"], two.sites["decay"])
+    assert one.sites["decay"].shape == (2, 60)
+    assert set(one.stats) >= {"diverging", "energy", "tree_depth", "lp"}
+    assert one.facts["finer_level"] == "quadrature, 15 nodes"
+
+
+@pytest.mark.slow
+def test_a_known_posterior_of_one_value() -> None:
+    """Means and quantiles against the density on a grid, at the level that is sampled."""
+    name = "wang_additive"
+    prepared, data = marginal(name, "quadrature", 15), records(name)
+    method = MarginalNUTS(level="quadrature", n_nodes=15, progress=False)
+    draws = method.run(EXAMPLES[name].model, data, key=KEY).sites["decay"].ravel()
+    centre = start(name).optimum
+    grid = centre.vector + np.sqrt(centre.covariance[0, 0]) * np.linspace(-8.0, 8.0, 801)[:, None]
+    split = hierarchy(name)
+    log = np.array(
+        [float(each(prepared, v, data).sum() + split.log_population(v, data, prior=True)) for v in jnp.asarray(grid)]
+    )
+    share = np.exp(log - log.max())
+    share /= share.sum()
+    value = np.exp(grid[:, 0])
+    mean, sd = share @ value, np.sqrt(share @ (value - share @ value) ** 2)
+    assert draws.mean() == pytest.approx(mean, abs=5.0 * sd / np.sqrt(400.0))
+    assert draws.std() == pytest.approx(sd, rel=0.15)
+    below = np.cumsum(share)
+    for p in (0.1, 0.5, 0.9):
+        quantile = np.interp(p, below, value)
+        assert (draws <= quantile).mean() == pytest.approx(p, abs=norm.ppf(0.99999) * np.sqrt(p * (1 - p) / 400.0))
+
+
+@pytest.mark.slow
+def test_it_agrees_with_sampling_everything() -> None:
+    """Lines of 27 children: exact both ways."""
+    name = "orthodont"
+    model, data = EXAMPLES[name].model, records(name)
+    one = MarginalNUTS(progress=False).run(model, data, key=KEY)
+    two = NUTS(draws=500, progress=False).run(model, data, key=KEY)
+    for site, draws in one.sites.items():
+        a, b = draws.reshape(2000, -1), two.sites[site].reshape(2000, -1)
+        sd = b.std(axis=0)
+        moving = sd > 1e-12
+        assert (np.abs(a.mean(axis=0) - b.mean(axis=0))[moving] < 0.2 * sd[moving]).all(), site
+    assert int(one.stats["diverging"].sum()) == 0
+
+
+def test_it_starts_from_a_maximum_at_its_own_level() -> None:
+    begun = Start.of_laplace(marginal("wang_additive", "quadrature", 15), records("wang_additive"), key=KEY)
+    other = Laplace(level="quadrature", n_nodes=15).maximise(
+        marginal("wang_additive", "quadrature", 15), records("wang_additive"), key=KEY
+    )
+    np.testing.assert_allclose(begun.optimum.vector, other.vector, rtol=1e-6)
