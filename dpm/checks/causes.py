@@ -69,8 +69,8 @@ def _of_divergences(posterior: Posterior) -> str:
         if row["difference"] < -NARROWED and _is_spread(posterior, row):
             return (
                 f"Likely cause: a funnel, since the divergent draws lie where {row['site']} is small "
-                f"({row['difference']:+.1f} sd). Give it a prior that keeps away from zero, or take the spread out; "
-                "then raise fit.target_accept to 0.95 or 0.99."
+                f"({row['difference']:+.1f} sd). Sample with MarginalNUTS(), in which there is no funnel since effects "
+                "are integrated out; or give it a prior that keeps away from zero, or take the spread out."
             )
     row = located[0]
     side = "low" if row["difference"] < 0 else "high"
@@ -94,6 +94,6 @@ def _of_energy(posterior: Posterior) -> str:
     site, strength = moves_with_energy(posterior)
     which = f"; {site} goes most with the energy (correlation {strength:+.2f})" if abs(strength) > NARROWED else ""
     return (
-        f"Likely cause: heavy tails, or a spread that the data hardly determine{which}. Give that spread a stronger "
-        "prior, or write its effects non-centred; raise fit.warmup where neither applies."
+        f"Likely cause: heavy tails, or a spread that the data hardly determine{which}. Sample with MarginalNUTS(), "
+        "or give that spread a stronger prior; raise fit.warmup where neither applies."
     )

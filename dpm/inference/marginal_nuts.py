@@ -35,7 +35,9 @@ class MarginalNUTS:
     that the gradient is that of the density. What the level leaves is measured after sampling: some draws are weighted
     by the next level of accuracy (`accuracy`), and the fit is refused where the weights cannot be relied on or move a
     posterior mean by more than `most_shift` of its sd. `NUTS`, which samples effects too, needs no such check and is
-    cheaper a step; this one is for models with discrete sites, and for effects among which `NUTS` hardly moves.
+    cheaper a step; this one is for models with discrete sites, and for spreads that the data leave near zero, where the
+    effects of `NUTS` meet a funnel: of lines in 27 children (orthodont) it has 458 divergences in 6,000 draws and a
+    least effective size of 52, against none and 1,300 here.
 
     Attributes:
         level: accuracy of the integral, see `Marginal`.

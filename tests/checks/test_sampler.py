@@ -88,7 +88,7 @@ def test_low_energy_information_names_the_spread_that_goes_with_it() -> None:
     energy = slow.tree["sample_stats"].to_dataset()["energy"].to_numpy()
     text = remedy(posterior(coefficient=0.95, values={"level_sd": np.exp(-0.9 * energy)}), "e_bfmi")
     assert text.startswith("Likely cause: heavy tails, or a spread that the data hardly determine; level_sd goes most")
-    assert "correlation -1.00" in text and "stronger prior" in text and "non-centred" in text
+    assert "correlation -1.00" in text and "stronger prior" in text and "MarginalNUTS()" in text
     assert "goes most" not in remedy(slow, "e_bfmi")
 
 
