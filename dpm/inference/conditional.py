@@ -92,7 +92,10 @@ def find_modes(density: Density, start: Effects, *, tolerance: float = 1e-16, ma
         return _advance(density, state, tolerance)
 
     last = lax.while_loop(unfinished, advance, first)
-    return Modes(last.effects, last.decrement, last.decrement < tolerance, last.step)
+    converged = last.decrement < tolerance
+    # The step that is left is known, and costs no evaluation.
+    rest = blocks.solve(blocks.cholesky(last.curvature)[0], last.gradient)
+    return Modes(jnp.where(converged, last.effects + rest, last.effects), last.decrement, converged, last.step)
 
 
 REACH = (1.0, -1.0, 2.0, -2.0)

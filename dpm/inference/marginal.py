@@ -20,7 +20,8 @@ from dpm.inference import blocks
 from dpm.inference.conditional import Blocks, Density, Effects, Modes, derivatives, implicit_modes, search_modes
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.plate_rule import is_subject
-from dpm.types import Array, Float, Key, PerSubject, Sites
+from dpm.inference.slope import laplace_slope
+from dpm.types import Array, Bool, Float, Key, PerSubject, Sites
 
 Level = Literal["focei", "laplace", "quadrature", "qmc"]
 
@@ -119,6 +120,31 @@ class Marginal:
         else:
             log_marginal = self._integrate(density, effects, lower)
         return jnp.where(modes.converged & definite, log_marginal, jnp.nan), modes
+
+    def log_marginal_and_slope(
+        self,
+        vector: Float[Array, " population"],
+        records: Data,
+        start: Effects,
+        counted: Bool[Array, " subject"],
+    ) -> tuple[PerSubject, Modes, Float[Array, " population"]]:
+        """`log_marginal`, zero for whom is not `counted`, and the gradient of its sum."""
+        if self.level == "laplace" and not self.hierarchy.summed and self.hierarchy.n_effects:
+            modes = self.modes(vector, records, start)
+
+            def density(at: Float[Array, " population"]) -> Density:
+                return self.density(self.hierarchy.constrain(at), records)
+
+            each, slope = laplace_slope(density, vector, modes.effects, counted)
+            return jnp.where(counted, jnp.where(modes.converged, each, jnp.nan), 0.0), modes, slope
+
+        def total(at: Float[Array, " population"]) -> tuple[Float[Array, ""], tuple[PerSubject, Modes]]:
+            each, modes = self.log_marginal(at, records, start)
+            each = jnp.where(counted, each, 0.0)
+            return jnp.sum(each), (each, modes)
+
+        (_, (each, modes)), slope = jax.value_and_grad(total, has_aux=True)(vector)
+        return each, modes, slope
 
     def _integrate(self, density: Density, centre: Effects, lower: Blocks) -> PerSubject:
         def at_node(node: Float[Array, " effect"]) -> PerSubject:

@@ -109,14 +109,10 @@ def _chunk_by_chunk(
     def one(carry: tuple[Array, Vector], item: Item) -> tuple[tuple[Array, Vector], Subjects]:
         begin, real, own = item
 
-        def total(at: Vector) -> tuple[Array, Subjects]:
-            each, modes = marginal.log_marginal(at, part.records(own), begin)
-            each = jnp.where(real, each, 0.0)
-            effects = jnp.where(modes.converged, modes.effects, begin)
-            return jnp.sum(each), Subjects(each, effects, modes.converged, modes.steps)
-
-        (value, subjects), slope = jax.value_and_grad(total, has_aux=True)(vector)
-        return (carry[0] + value, carry[1] + slope), subjects
+        each, modes, move = marginal.log_marginal_and_slope(vector, part.records(own), begin, real)
+        effects = jnp.where(modes.converged, modes.effects, begin)
+        subjects = Subjects(each, effects, modes.converged, modes.steps)
+        return (carry[0] + jnp.sum(each), carry[1] + move), subjects
 
     (value, slope), subjects = lax.scan(one, (jnp.zeros(()), jnp.zeros_like(vector)), (start, counted, arrays))
     return value, slope, subjects

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
+from jax import numpy as jnp
 
 from dpm.inference.marginal import Level
 
@@ -38,3 +40,13 @@ def test_gradient_equals_central_differences(name: str, level: Level) -> None:
         ahead, behind, far, back = (evaluate(prepared, at + c * move, data)[0] for c in (1.0, -1.0, 2.0, -2.0))
         numerical[k] = (8.0 * (ahead - behind) - (far - back)) / (12.0 * move[k])  # error of order step^4
     np.testing.assert_allclose(exact, numerical, rtol=1e-6, atol=1e-7 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("name", ["wang_proportional", "orange", "poisson", "joint_effects", "positive_effect"])
+def test_the_gradient_written_out_is_the_gradient_differentiated(name: str) -> None:
+    """Two routes to the same derivative: Laplace's own formula, and reverse mode through an implicit mode."""
+    prepared, at, data = marginal(name, "laplace", 1), vector(name), records(name)
+    value, written = evaluate(prepared, at, data)
+    total, differentiated = jax.jit(jax.value_and_grad(lambda v: jnp.sum(prepared.log_marginal(v, data)[0])))(at)
+    assert value == pytest.approx(float(total), rel=1e-12)
+    np.testing.assert_allclose(written, differentiated, rtol=1e-8, atol=1e-9 * np.abs(written).max())
