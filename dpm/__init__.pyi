@@ -152,6 +152,7 @@ from .inference.nuts import NUTS as NUTS
 from .inference.variational import Variational as Variational
 from .posterior.average import Averaged as Averaged
 from .posterior.average import average as average
+from .posterior.criteria import likelihood_table as likelihood_table
 from .posterior.fit import fit as fit
 from .posterior.interval import profile_likelihood as profile_likelihood
 from .posterior.likelihood import subject_log_likelihood as subject_log_likelihood

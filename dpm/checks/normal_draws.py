@@ -6,7 +6,6 @@ from typing import get_args
 
 import jax
 import numpy as np
-from arviz_stats.base.array import array_stats
 from jax import numpy as jnp
 
 from dpm.cohort.records import Records
@@ -33,6 +32,8 @@ class LogDensities:
         Raises:
             CheckError: the Pareto k of $p/q$ is too large.
         """
+        from arviz_stats.base.array import array_stats  # as in `smoothed`: a second of imports
+
         _, k = array_stats.psislw(self.proposal - self.target)  # it takes log likelihoods, the inverse of weights
         if not float(k) <= LARGEST_PARETO_K:
             do = "Fit again with NUTS(), or with Laplace(importance=4000)."

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from arviz_stats.base.array import array_stats
 from jax import lax
 from jax import numpy as jnp
 
@@ -91,6 +90,8 @@ def smoothed(log_weights: Float[np.ndarray, " draw"]) -> tuple[Float[np.ndarray,
     """
     if np.ptp(log_weights) < LEAST_SPREAD:
         return np.full(log_weights.shape, 1.0 / log_weights.size), -np.inf
+    from arviz_stats.base.array import array_stats  # a second of imports, and not on every machine with a GPU
+
     # It takes log likelihoods, whose weights are their inverse.
     log_smoothed, k = array_stats.psislw(-log_weights)
     share = np.exp(log_smoothed - np.max(log_smoothed))

@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import replace
-from typing import Literal
 
 import jax
 
@@ -16,9 +15,7 @@ from dpm.posterior.prior import information, told_by_prior
 from dpm.types import Key, Model
 
 
-def fit(
-    model: Model, cohort: Cohort, *, method: Method | Literal["auto"], key: Key, keep_subjects: bool = False
-) -> Posterior:
+def fit(model: Model, cohort: Cohort, *, method: Method | str, key: Key, keep_subjects: bool = False) -> Posterior:
     """Learn a model from a cohort.
 
     Args:
