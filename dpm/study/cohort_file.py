@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from dpm.cohort.shipped import data_folder, list_data
 from dpm.errors import CohortError, StudyError
+from dpm.study.fields import meant
 from dpm.study.read import in_data_section, read_bytes, refusal, tables_of
-from dpm.study.schema import CohortStudy, meant
+from dpm.study.schema import CohortStudy
 
 NAME = "cohort.toml"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 from dpm.errors import DPMError, StudyError
+from dpm.study.fields import meant
 from dpm.study.hashing import sha256_of_file
 from dpm.study.read import StudyFile
-from dpm.study.schema import meant
 from dpm.study.shipped import models_folder
 from dpm.types import Model
 

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from dpm.cohort.role import Name
 from dpm.errors import CohortError, StudyError
+from dpm.study.fields import Build, meant
 from dpm.study.hashing import sha256_of_bytes
-from dpm.study.schema import Build, Study, meant
+from dpm.study.schema import Study
 
 SHOWN = 4
 """Problems named beside the first one."""

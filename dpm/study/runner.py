@@ -9,12 +9,13 @@ from typing import Any
 from dpm import __version__
 from dpm.errors import CheckError, DPMError, StudyError
 from dpm.study import provenance
+from dpm.study.fields import meant
 from dpm.study.files import full, write_bytes
 from dpm.study.hashing import outputs_digest, sha256_of_code, sha256_of_value
 from dpm.study.materials import Materials
 from dpm.study.model_file import model_hash, model_path
 from dpm.study.run_folder import STUDY, RunFolder, opened
-from dpm.study.schema import Study, meant
+from dpm.study.schema import Study
 from dpm.study.stage import Context, News, Stage, Tell
 
 NEW = "not done yet"

@@ -1,58 +1,32 @@
 """The study file: every key it may hold, and what the keys must have in common."""
 
-from collections.abc import Iterable
-from difflib import get_close_matches
-from typing import Annotated, Literal, NoReturn, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
 from dpm.cohort.cleaning import CleaningRule
 from dpm.cohort.fitness import FitnessRule
 from dpm.cohort.index_date import IndexRule
 from dpm.cohort.role import Name
 from dpm.cohort.roles import Roles
-
-Count = Annotated[int, Field(gt=0, le=1_000_000, strict=True)]
-Draws = Annotated[int, Field(ge=2, le=1_000_000, strict=True)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Positive = Annotated[Number, Field(gt=0)]
-Share = Annotated[Number, Field(gt=0, lt=1)]
-Build = Annotated[str, StringConstraints(pattern=r"^[^:]+\.py:[A-Za-z_]\w*$")]
-Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
-Levels = Annotated[dict[Text, Text], Field(min_length=1)]
+from dpm.study.fields import (
+    Build,
+    Count,
+    Draws,
+    Levels,
+    Number,
+    Positive,
+    Section,
+    Share,
+    Text,
+    refuse,
+    require_distinct,
+    require_one_of,
+)
+from dpm.study.method_choice import ApproximateFit, MarginalFit, SampledFit
 
 Strategy = Literal["hypothetical"]
 """What an estimand does about an intercurrent event, in the words of ICH E9(R1); those dpm can carry out."""
-
-
-def meant(word: str, allowed: Iterable[str]) -> str:
-    """A hint at the closest allowed word, or nothing where none is close."""
-    near = get_close_matches(word, list(allowed), n=1)
-    return f'Did you mean "{near[0]}"?' if near else ""
-
-
-def refuse(where: str, expected: str, got: str, do: str = "") -> NoReturn:
-    """Refuse a value that is wrong only beside another one; `where` is the path of its key."""
-    raise PydanticCustomError("refused", "{expected}", {"where": where, "expected": expected, "got": got, "do": do})
-
-
-def require_one_of(where: str, word: str, allowed: Iterable[str], what: str) -> None:
-    names = list(allowed)
-    if word not in names:
-        refuse(where, f"{what}: {', '.join(names) or 'none declared'}", f'"{word}"', meant(word, names))
-
-
-def require_distinct(where: str, values: tuple[object, ...]) -> None:
-    twice = next((value for place, value in enumerate(values) if value in values[:place]), None)
-    if twice is not None:
-        refuse(where, "each value once", f"{twice!r} a second time")
-
-
-class Section(BaseModel):
-    """What all tables of a study file share: frozen, and no key that dpm does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
 class Identity(Section):
@@ -77,8 +51,8 @@ class SourceChoice(Section):
     """One of several sources; see `dpm.cohort.sources.SourceFile`."""
 
     file: Text
-    rename: dict[Text, Text] = {}
-    units: dict[Text, Text] = {}
+    rename: dict[Text, Text] = Field(default_factory=dict)
+    units: dict[Text, Text] = Field(default_factory=dict)
     absent: tuple[Text, ...] = ()
 
 
@@ -95,7 +69,7 @@ class NonmemFile(Section):
     """A NONMEM or Monolix data set; see `dpm.cohort.nonmem.read_nonmem`. Names are by DVID."""
 
     file: Text
-    names: dict[Text, Name] = {}
+    names: dict[Text, Name] = Field(default_factory=dict)
     drop: tuple[Text, ...] = ()
     positive: bool = False
 
@@ -125,7 +99,7 @@ class Data(Section):
     """
 
     file: Text | None = None
-    sources: dict[Name, SourceChoice] = {}
+    sources: dict[Name, SourceChoice] = Field(default_factory=dict)
     adam: AdamFiles | None = None
     nonmem: NonmemFile | None = None
     subjects: Text | None = None
@@ -195,61 +169,6 @@ class ModelChoice(Section):
     build: Build
 
 
-class GateChoice(Section):
-    """Limits of the convergence gate that differ from dpm's; the report shows each with the limit it replaces."""
-
-    r_hat: Annotated[Number, Field(gt=1)] | None = None
-    ess_bulk: Positive | None = None
-    ess_tail: Positive | None = None
-    divergences: Annotated[int, Field(ge=0, strict=True)] | None = None
-    e_bfmi: Annotated[Number, Field(ge=0, lt=1)] | None = None
-    saturation: Annotated[Number, Field(ge=0, lt=1)] | None = None
-
-
-class SampledFit(Section):
-    """Sampling by NUTS. What is not given is dpm's default."""
-
-    method: Literal["NUTS"]
-    chains: Count | None = None
-    warmup: Count | None = None
-    draws: Draws | None = None
-    target_accept: Share | None = None
-    max_tree_depth: Count | None = None
-    chain_method: Literal["vectorized", "parallel", "sequential"] | None = None
-    gate: GateChoice = GateChoice()
-
-
-class MarginalFit(Section):
-    """Sampling by MarginalNUTS, effects integrated out. What is not given is dpm's default."""
-
-    method: Literal["MarginalNUTS"]
-    level: Literal["focei", "laplace", "quadrature", "qmc"] | None = None
-    n_nodes: Count | None = None
-    chains: Count | None = None
-    warmup: Count | None = None
-    draws: Draws | None = None
-    target_accept: Share | None = None
-    max_tree_depth: Count | None = None
-    chain_method: Literal["vectorized", "parallel", "sequential"] | None = None
-    gate: GateChoice = GateChoice()
-
-
-class ApproximateFit(Section):
-    """The maximum and the normal approximation around it, weighted by the marginal likelihood if `importance` is given.
-
-    What is not given is dpm's default.
-    """
-
-    method: Literal["Laplace"]
-    objective: Literal["map", "ml"] | None = None
-    level: Literal["focei", "laplace", "quadrature", "qmc"] | None = None
-    n_nodes: Count | None = None
-    draws: Draws | None = None
-    errors: Literal["hessian", "sandwich"] | None = None
-    importance: Count | None = None
-    gate: GateChoice = GateChoice()
-
-
 class Check(Section):
     """Whether the fit can be believed.
 
@@ -303,7 +222,7 @@ class MeanChange(Section):
     outcome: Text
     at: Positive
     window: Positive | None = None
-    intercurrent: dict[Text, Strategy] = {}
+    intercurrent: dict[Text, Strategy] = Field(default_factory=dict)
 
 
 class SlopeDifference(Section):
@@ -314,7 +233,7 @@ class SlopeDifference(Section):
     label: Text | None = None
     outcome: Text
     over: tuple[Annotated[Number, Field(ge=0)], Positive]
-    intercurrent: dict[Text, Strategy] = {}
+    intercurrent: dict[Text, Strategy] = Field(default_factory=dict)
 
 
 Question = Annotated[MeanChange | SlopeDifference, Field(discriminator="type")]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,14 +32,13 @@ class Ran:
 
 def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, limit: float = 540.0) -> Ran | str:
     """Run a program whose last line is JSON; a reason where it cannot run, fails, or takes longer than `limit` [s]."""
+    if shutil.which(command[0]) is None:
+        return f"{Path(command[0]).name} is not installed"
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         began = time.perf_counter()
-        try:
-            process = subprocess.Popen(
-                command, stdout=out, stderr=err, cwd=ROOT, env={**os.environ, **(env or {})}, preexec_fn=_on_one_core
-            )
-        except FileNotFoundError:
-            return f"{Path(command[0]).name} is not installed"
+        process = subprocess.Popen(
+            [*_on_one_core(), *command], stdout=out, stderr=err, cwd=ROOT, env={**os.environ, **(env or {})}
+        )
         status, used = _ended(process, began + limit)
         wall = time.perf_counter() - began
         out.seek(0)
@@ -51,9 +51,9 @@ def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, limit: 
         return Ran(json.loads(out.read().splitlines()[-1]), used.ru_utime + used.ru_stime, wall)
 
 
-def _on_one_core() -> None:
+def _on_one_core() -> list[str]:
     """Every program gets one core: idle threads of a pool that wait by spinning would count as its work."""
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    return ["taskset", "-c", str(max(os.sched_getaffinity(0)))] if shutil.which("taskset") else []
 
 
 def _ended(process: subprocess.Popen[bytes], end: float) -> tuple[int | None, Any]:

@@ -121,7 +121,7 @@ def test_divergences_in_a_funnel_are_located() -> None:
     assert not table.set_index("site").loc["slope", "located"]
     text = remedy(found, "divergences")
     assert text.startswith("Likely cause: a funnel, since the divergent draws lie where slope_sd is small (-2.0 sd).")
-    assert "fit.target_accept" in text
+    assert "MarginalNUTS()" in text
     assert chain_table(found)["divergences"].tolist() == [0, 50, 0, 0]
 
 

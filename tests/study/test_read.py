@@ -18,8 +18,13 @@ WRONG = {
     "unknown table": ("[check]", "[chekc]", "chekc", ["one of the keys study, data,", 'Did you mean "check"?']),
     "unknown key": ("folds = 2", "fold = 2", "check.fold", ["one of the keys folds, at,", 'Did you mean "folds"?']),
     "key of another method": ("draws = 10", "n_nodes = 9", "fit.n_nodes", ["chains, warmup, draws"]),
-    "unknown method": ('method = "NUTS"', 'method = "NUTSS"', "fit.method", ["NUTS, Laplace", 'Did you mean "NUTS"?']),
-    "no method": ('method = "NUTS"\n', "", "fit.method", ["one of NUTS, Laplace", "got none"]),
+    "unknown method": (
+        'method = "NUTS"',
+        'method = "NUTSS"',
+        "fit.method",
+        ["NUTS, MarginalNUTS, Laplace", 'Did you mean "NUTS"?'],
+    ),
+    "no method": ('method = "NUTS"\n', "", "fit.method", ["one of NUTS, MarginalNUTS, Laplace", "got none"]),
     "missing table": (
         '[cohorts]\nhistory = { arm = "placebo" }\ntrial = { arm = "active" }\n',
         "",

@@ -12,7 +12,7 @@ from dpm.inference.marginal_nuts import MarginalNUTS
 from dpm.inference.nuts import NUTS
 from dpm.posterior.fit import fit
 from dpm.study.materials import Materials
-from dpm.study.schema import MarginalFit, SampledFit
+from dpm.study.method_choice import MarginalFit, SampledFit
 from dpm.study.stage import Context
 
 
