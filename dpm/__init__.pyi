@@ -159,6 +159,7 @@ from .posterior.likelihood import subject_log_likelihood as subject_log_likeliho
 from .posterior.posterior import Posterior as Posterior
 from .posterior.prior import information as information
 from .posterior.prior import prior_predictive as prior_predictive
+from .report.prior_figure import prior_figure as prior_figure
 from .virtual.arm import VirtualArm as VirtualArm
 from .virtual.arm import synthetic_arm as synthetic_arm
 from .virtual.averaged import AveragedArm as AveragedArm

@@ -25,8 +25,9 @@ from dpm.posterior.predict import Predicted, predict_population, predict_subject
 from dpm.posterior.prior import prior_predictive
 from dpm.report.document import page
 from dpm.report.equations import mathml
-from dpm.report.figures.gallery import CoursePanel, Panel, PriorPanel, SharePanel, model_panels
+from dpm.report.figures.gallery import CoursePanel, Panel, SharePanel, model_panels
 from dpm.report.figures.style import replace, save
+from dpm.report.prior_figure import panels_of
 from dpm.types import Array, Float, Key
 from dpm.virtual.design import Design, population_vector
 
@@ -238,18 +239,7 @@ def prior_panels(model: ProgressionModel, design: Design, *, key: Key) -> tuple[
         return ()
     who, how = jax.random.split(key)
     table = prior_predictive(model, design.planned(key=who, n=SHOWN), key=how)
-    panels = []
-    for name in model.outcomes:
-        rows = table[table["outcome"] == name].drop_duplicates(["time", "percentile"])
-        wide = rows.pivot_table(index="time", columns="percentile", values="value", dropna=False)
-        panels.append(
-            PriorPanel(
-                label=_label(design, name),
-                time=wide.index.to_numpy(),
-                percentiles={int(each): wide[each].to_numpy() for each in wide.columns},
-            )
-        )
-    return tuple(panels)
+    return panels_of(table, {name: _label(design, name) for name in model.outcomes})
 
 
 def _label(design: Design, name: str) -> str:
