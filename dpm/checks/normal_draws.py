@@ -11,7 +11,7 @@ from jax import numpy as jnp
 from dpm.cohort.records import Records
 from dpm.errors import CheckError
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.importance import LARGEST_PARETO_K
+from dpm.inference.importance import LARGEST_PARETO_K, smoothed
 from dpm.inference.laplace import Laplace
 from dpm.inference.marginal import Level, Marginal
 from dpm.posterior.likelihood import NODES, SubjectLikelihood
@@ -32,13 +32,11 @@ class LogDensities:
         Raises:
             CheckError: the Pareto k of $p/q$ is too large.
         """
-        from arviz_stats.base.array import array_stats  # as in `smoothed`: a second of imports
-
-        _, k = array_stats.psislw(self.proposal - self.target)  # it takes log likelihoods, the inverse of weights
-        if not float(k) <= LARGEST_PARETO_K:
+        _, k = smoothed(self.target - self.proposal)
+        if not k <= LARGEST_PARETO_K:
             do = "Fit again with NUTS(), or with Laplace(importance=4000)."
             expected = f"draws near the posterior, whose weights have a Pareto k of at most {LARGEST_PARETO_K}"
-            raise CheckError("loo", expected, f"{float(k):.2f} of a normal approximation", do)
+            raise CheckError("loo", expected, f"{k:.2f} of a normal approximation", do)
 
 
 def is_normal(posterior: Posterior) -> bool:

@@ -3,12 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from jax import numpy as jnp
 
 from dpm.cohort.buckets import Data
-from dpm.inference.importance import smoothed
-from dpm.inference.marginal import Level, Marginal
-from dpm.inference.surface import Surface
+from dpm.inference.importance import ratios_of_sd, smoothed
+from dpm.inference.marginal import Marginal
+from dpm.inference.surface import Surface, totals
 from dpm.types import Array, Float, Key
 
 NODES = {1: 15, 2: 9, 3: 7}
@@ -16,6 +15,13 @@ NODES = {1: 15, 2: 9, 3: 7}
 
 POINTS = 512
 """Sobol points of that level, where there are more effects."""
+
+
+HIGHER = (
+    'Use level="quadrature" for up to three effects, level="qmc" for more, or more n_nodes; or NUTS(), which needs no '
+    "integral."
+)
+"""What to do where a level is too far from exact."""
 
 
 class Accuracy(NamedTuple):
@@ -43,7 +49,7 @@ def finer(marginal: Marginal, *, key: Key) -> Marginal:
     hierarchy, q = marginal.hierarchy, marginal.hierarchy.n_effects
     if marginal.level == "quadrature":
         per_effect = round(len(marginal.nodes) ** (1.0 / q))
-        return Marginal.at(hierarchy, "quadrature", n_nodes=per_effect + 4)
+        return Marginal.at(hierarchy, "quadrature", n_nodes=per_effect + 6)
     if marginal.level == "qmc":
         return Marginal.at(hierarchy, "qmc", n_nodes=4 * len(marginal.nodes), key=key)
     if q in NODES:
@@ -51,9 +57,10 @@ def finer(marginal: Marginal, *, key: Key) -> Marginal:
     return Marginal.at(hierarchy, "qmc", n_nodes=POINTS, key=key)
 
 
-def described(level: Level, nodes: int) -> str:
+def described(marginal: Marginal) -> str:
     """A level with its nodes, in words."""
-    return f"{level}, {nodes:,} nodes" if nodes else level
+    nodes = len(marginal.nodes)
+    return f"{marginal.level}, {nodes:,} nodes" if nodes else marginal.level
 
 
 def accuracy(
@@ -69,17 +76,15 @@ def accuracy(
         key: of Sobol points.
     """
     exact = finer(marginal, key=key)
-    coarse, fine = (totals(level, records, vectors, effects) for level in (marginal, exact))
-    name = described(exact.level, len(exact.nodes))
+    coarse, fine = (totals(level, records, vectors, effects, prior=False) for level in (marginal, exact))
+    name = described(exact)
     apart = fine - coarse
     if not np.all(np.isfinite(apart)):
         return Accuracy(name, np.inf, np.inf, np.inf, "", float("nan"))
     share, k = smoothed(apart)
     draws = np.asarray(vectors)
-    mean, sd = draws.mean(axis=0), draws.std(axis=0)
-    moved = share @ draws
-    shift = np.abs(moved - mean) / sd
-    ratio = np.sqrt(share @ (draws - moved) ** 2) / sd
+    shift = np.abs(share @ draws - draws.mean(axis=0)) / draws.std(axis=0)
+    ratio = ratios_of_sd(draws, share)
     at = int(np.argmax(shift))
     return Accuracy(
         finer=name,
@@ -91,10 +96,47 @@ def accuracy(
     )
 
 
-def totals(
-    marginal: Marginal, records: Data, vectors: Float[Array, "draw population"], effects: np.ndarray
-) -> Float[np.ndarray, " draw"]:
-    """The log likelihood at several population vectors; not a number where a subject's could not be computed."""
-    surface = Surface(marginal, records, prior=False)
+class Shift(NamedTuple):
+    """How far the next level of accuracy would move a maximum.
+
+    Attributes:
+        finer: that level, in words.
+        largest: of the moves [standard errors].
+        of: the value that moves most.
+    """
+
+    finer: str
+    largest: float
+    of: str
+
+
+def shift_of_maximum(
+    marginal: Marginal,
+    records: Data,
+    vector: np.ndarray,
+    covariance: np.ndarray,
+    effects: np.ndarray,
+    *,
+    prior: bool,
+    key: Key,
+) -> Shift:
+    r"""$C\,\nabla \ell'(\hat\varphi)$, a Newton step of the next level from the maximum of this one: one gradient.
+
+    The error of a level is about the same for every subject, so that in standard errors it grows with the root of
+    their number.
+
+    Args:
+        marginal: the level of the maximum.
+        records: the data.
+        vector, covariance: the maximum and its covariance, unconstrained scale.
+        effects: conditional modes there.
+        prior: whether the prior is part of the objective.
+        key: of Sobol points.
+    """
+    exact = finer(marginal, key=key)
+    surface = Surface(exact, records, prior=prior)
     surface.begin_at(effects)
-    return np.array([surface.total(vector) for vector in jnp.asarray(vectors)])
+    moves = np.abs(covariance @ surface.slope(vector)) / np.sqrt(np.diag(covariance))
+    moves = np.where(np.isfinite(moves), moves, np.inf)
+    at = int(np.argmax(moves))
+    return Shift(described(exact), float(moves[at]), marginal.hierarchy.population_names()[at])

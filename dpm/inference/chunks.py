@@ -88,6 +88,13 @@ def chunked(data: Data, *, cells: int | None = None, devices: int = 1) -> tuple[
     return tuple(_cut(whole, cells, devices) for whole in wholes)
 
 
+def divided(data: Data, parts: tuple[Chunks, ...], values: Array | np.ndarray) -> tuple[Array, ...]:
+    """An array whose last axis is the subjects of `data`, in the chunks that it was cut into."""
+    whole = jnp.asarray(values)
+    columns = data.split(whole) if isinstance(data, Buckets) else [whole]
+    return tuple(part.split(own) for part, own in zip(parts, columns, strict=True))
+
+
 def _cut(records: Records, cells: int, devices: int) -> Chunks:
     subjects = records.n_subjects
     size = max(LEAST, cells // max(1, records.time.shape[0]))

@@ -8,6 +8,9 @@ from scipy.optimize import minimize
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.surface import Evaluated, Surface
 
+LEAST = 1e-8
+"""An eigenvalue of an information with a unit diagonal that is above rounding."""
+
 
 class Summit(NamedTuple):
     """Where a climb ended.
@@ -84,11 +87,14 @@ def climb(surface: Surface, vector: np.ndarray, tolerance: float, unit: np.ndarr
 
 
 def _rises(information: np.ndarray) -> bool:
-    diagonal = np.diag(information)
-    if np.any(diagonal <= 0):
-        return False
-    root = np.sqrt(diagonal)
-    return bool(np.linalg.eigvalsh(information / np.outer(root, root))[0] > 1e-8)
+    return bool(np.all(np.diag(information) > 0)) and _flattest(information)[0] > LEAST
+
+
+def _flattest(information: np.ndarray) -> tuple[float, np.ndarray]:
+    """The least eigenvalue of an information scaled to a unit diagonal, and its direction."""
+    root = np.sqrt(np.diag(information))
+    values, vectors = np.linalg.eigh(information / np.outer(root, root))
+    return float(values[0]), vectors[:, 0]
 
 
 def _newton(objective: _Objective, point: np.ndarray, information: np.ndarray, tolerance: float) -> np.ndarray:
@@ -136,10 +142,9 @@ def undetermined(hierarchy: Hierarchy, information: np.ndarray) -> str | None:
     lost = [name for name, d, s in zip(names, diagonal, scale, strict=True) if d <= 0 or (s and d < 1e-2)]
     if lost:
         return f"nothing determines {', '.join(lost[:4])} where the search ended: not identified, or a spread of zero."
-    root = np.sqrt(diagonal)
-    values, vectors = np.linalg.eigh(information / np.outer(root, root))
-    if values[0] > 1e-8:
+    least, direction = _flattest(information)
+    if least > LEAST:
         return None
-    loading = np.abs(vectors[:, 0])
+    loading = np.abs(direction)
     together = [names[k] for k in np.argsort(-loading)[:4] if loading[k] > 0.1]
     return f"only a combination of {', '.join(together)} is determined, not each: take one of them out."

@@ -1,17 +1,15 @@
 """Importance weights between the normal approximation of population values and their posterior."""
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from jax import lax
 from jax import numpy as jnp
 
 from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
-from dpm.inference.batching import batch_size
 from dpm.inference.marginal import Marginal
+from dpm.inference.surface import totals
 from dpm.types import Array, Float, Key
 
 FREEDOM, WIDER = 12.0, 1.05
@@ -69,7 +67,7 @@ def resample(
     """
     proposal_key, choice_key = jax.random.split(key)
     vectors, log_proposal = _propose(centre, covariance, proposals, key=proposal_key)
-    log_weights = np.asarray(_log_posterior(vectors, marginal, records, jnp.asarray(effects))) - log_proposal
+    log_weights = totals(marginal, records, vectors, effects, prior=True) - log_proposal
     lost = int(np.isnan(log_weights).sum())
     do = "Sample with NUTS() instead."
     if lost:
@@ -98,6 +96,13 @@ def smoothed(log_weights: Float[np.ndarray, " draw"]) -> tuple[Float[np.ndarray,
     return share / share.sum(), float(k)
 
 
+def ratios_of_sd(
+    vectors: Float[np.ndarray, "draw population"], share: Float[np.ndarray, " draw"]
+) -> Float[np.ndarray, " population"]:
+    """Of each value, the sd of draws under weights that sum to one over their sd without."""
+    return np.sqrt(share @ (vectors - share @ vectors) ** 2 / vectors.var(axis=0))
+
+
 def effective_size(share: Float[np.ndarray, " draw"]) -> float:
     """Of importance weights that sum to one."""
     return float(1.0 / (share**2).sum())
@@ -113,12 +118,3 @@ def _propose(
     t = np.asarray(jax.random.normal(normal_key, (count, size))) / np.sqrt(mixing)
     log_density = -(FREEDOM + size) / 2 * np.log1p((t**2).sum(axis=1) / FREEDOM)
     return jnp.asarray(centre + WIDER * t @ np.linalg.cholesky(covariance).T), log_density
-
-
-@partial(jax.jit, static_argnums=1)
-def _log_posterior(vectors: Array, marginal: Marginal, records: Data, effects: Array) -> Array:
-    def one(vector: Array) -> Array:
-        each, _ = marginal.log_marginal(vector, records, effects)
-        return jnp.sum(each) + marginal.hierarchy.log_population(vector, records, prior=True)
-
-    return lax.map(one, vectors, batch_size=batch_size(vectors.shape[0]))

@@ -7,12 +7,12 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from dpm.cohort.buckets import Buckets, Data
+from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
-from dpm.inference.accuracy import Accuracy, accuracy
+from dpm.inference.accuracy import HIGHER, Accuracy, accuracy
 from dpm.inference.chains import ChainMethod
 from dpm.inference.checkpoint import Checkpoint
-from dpm.inference.chunks import Chunks, chunked
+from dpm.inference.chunks import chunked, divided
 from dpm.inference.draws import Draws, host
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.importance import LARGEST_PARETO_K
@@ -120,15 +120,14 @@ class MarginalNUTS:
         got = f"{found.shift:.2f} sd at {found.of} under {found.finer}, Pareto k {found.pareto_k:.2f}"
         if not np.isfinite(found.shift):
             got = f"none under {found.finer} at some draws"
-        higher = 'level="quadrature"' if self.level in ("focei", "laplace") else "more nodes"
-        return expected, got, f"Use NUTS(), which needs no integral, or {higher}."
+        return expected, got, HIGHER
 
 
 def _potential(marginal: Marginal, start: Start, records: Data) -> Callable[[Sites], Array]:
     """Minus the log density of a position, with the gradient that `evaluate` computes chunk after chunk."""
     parts = chunked(records)
     whitening = start.whitening
-    modes, slopes = (_cut(records, parts, value) for value in (whitening.modes, _last(whitening.modes_slope)))
+    modes, slopes = (divided(records, parts, value) for value in (whitening.modes, _last(whitening.modes_slope)))
 
     def computed(u: Array) -> tuple[Array, Array]:
         move = whitening.spread @ u
@@ -147,8 +146,3 @@ def _potential(marginal: Marginal, start: Start, records: Data) -> Callable[[Sit
 def _last(slope: Array) -> Array:
     """Subjects last: from `(effect, subject, population)` to `(effect, population, subject)`."""
     return jnp.moveaxis(slope, 1, -1)
-
-
-def _cut(records: Data, parts: tuple[Chunks, ...], values: Array) -> list[Array]:
-    columns = records.split(values) if isinstance(records, Buckets) else [values]
-    return [part.split(own) for part, own in zip(parts, columns, strict=True)]

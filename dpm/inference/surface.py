@@ -10,9 +10,9 @@ from jax import numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from dpm.cohort.buckets import Buckets, Data
-from dpm.inference.chunks import AXIS, Chunks, chunked, mesh, spread
+from dpm.inference.chunks import AXIS, Chunks, chunked, divided, gathered, mesh, spread
 from dpm.inference.marginal import Marginal
-from dpm.types import Array, Bool, Float, Int
+from dpm.types import Array, Bool, Float
 
 Vector = Float[Array, " population"]
 Starts = tuple[Float[Array, "_chunk effect _subject"], ...]
@@ -27,13 +27,11 @@ class Subjects(NamedTuple):
         log_marginal: each subject's, zero for what is no subject.
         effects: conditional modes; where one was not found, where the search began.
         converged: whether it was found.
-        steps: evaluations used by each chunk's slowest subject.
     """
 
     log_marginal: Float[Array, "*_chunk _subject"]
     effects: Float[Array, "*_chunk effect _subject"]
     converged: Bool[Array, "*_chunk _subject"]
-    steps: Int[Array, "*_chunk"]
 
 
 class Evaluated(NamedTuple):
@@ -108,28 +106,36 @@ def _chunk_by_chunk(
 ) -> tuple[Array, Vector, Subjects]:
     def one(carry: tuple[Array, Vector], item: Item) -> tuple[tuple[Array, Vector], Subjects]:
         begin, real, own = item
-
         each, modes, move = marginal.log_marginal_and_slope(vector, part.records(own), begin, real)
         effects = jnp.where(modes.converged, modes.effects, begin)
-        subjects = Subjects(each, effects, modes.converged, modes.steps)
+        subjects = Subjects(each, effects, modes.converged)
         return (carry[0] + jnp.sum(each), carry[1] + move), subjects
 
     (value, slope), subjects = lax.scan(one, (jnp.zeros(()), jnp.zeros_like(vector)), (start, counted, arrays))
     return value, slope, subjects
 
 
-@partial(jax.jit, static_argnums=1)
-def total(vector: Vector, marginal: Marginal, starts: Starts, parts: tuple[Chunks, ...]) -> Float[Array, ""]:
-    r"""$\sum_i \log p(y_i \mid \varphi)$ alone, chunk after chunk."""
-
-    def of_part(part: Chunks, start: Array) -> Array:
+@partial(jax.jit, static_argnums=(1, 2))
+def _totals(
+    vectors: Float[Array, "draw population"],
+    marginal: Marginal,
+    prior: bool,
+    starts: Starts,
+    parts: tuple[Chunks, ...],
+) -> Float[Array, " draw"]:
+    def of_part(vector: Vector, part: Chunks, start: Array) -> Array:
         def of_chunk(item: Item) -> Array:
             begin, real, own = item
             return jnp.sum(jnp.where(real, marginal.log_marginal(vector, part.records(own), begin)[0], 0.0))
 
         return jnp.sum(lax.map(of_chunk, (start, part.counted, part.arrays)))
 
-    return jnp.sum(jnp.stack([of_part(part, start) for part, start in zip(parts, starts, strict=True)]))
+    def of_draw(vector: Vector) -> Array:
+        each = [of_part(vector, part, start) for part, start in zip(parts, starts, strict=True)]
+        outside = marginal.hierarchy.log_population(vector, parts[0].first, prior=True) if prior else jnp.zeros(())
+        return sum(each, outside)
+
+    return lax.map(of_draw, vectors)
 
 
 @partial(jax.jit, static_argnums=1)
@@ -166,13 +172,7 @@ class Surface:
 
     def begin_at(self, effects: np.ndarray) -> None:
         """Begin the next searches for modes at these effects."""
-        self.starts = self._split(effects)
-
-    def _split(self, values: np.ndarray) -> Starts:
-        whole = jnp.asarray(values)
-        columns = self.data.split(whole) if isinstance(self.data, Buckets) else [whole]
-        pairs = zip(self.parts, columns, strict=True)
-        return tuple(spread(part.split(own), self.over) for part, own in pairs)
+        self.starts: Starts = tuple(spread(own, self.over) for own in divided(self.data, self.parts, effects))
 
     def _join(self, values: list[Array]) -> np.ndarray:
         """Per subject, in the cohort's order."""
@@ -186,9 +186,9 @@ class Surface:
         self.evaluations += 1
         return found
 
-    def total(self, vector: Array) -> float:
-        """The log likelihood alone, all searches for modes from where they last began."""
-        return float(total(vector, self.marginal, self.starts, self.parts))
+    def totals(self, vectors: Float[Array, "draw population"]) -> Float[np.ndarray, " draw"]:
+        """The objective, not minus it, at several vectors, all searches for modes from where they last began."""
+        return gathered(_totals(vectors, self.marginal, self.prior, self.starts, self.parts))
 
     def slope(self, vector: Array | np.ndarray) -> np.ndarray:
         """The gradient alone."""
@@ -231,3 +231,28 @@ class Surface:
         ]
         where = f"for {', '.join(flat[:4])}" if flat else "close by"
         return f"the gradient is not finite {where}."
+
+
+def totals(
+    marginal: Marginal,
+    data: Data,
+    vectors: Float[Array, "draw population"],
+    effects: Float[np.ndarray, "effect subject"],
+    *,
+    prior: bool,
+) -> Float[np.ndarray, " draw"]:
+    r"""$\sum_i \log p(y_i \mid \varphi)$ at several population vectors, with `prior` also $\log p(\varphi)$.
+
+    One vector after the other, one chunk after the other: memory holds a chunk. Not a number where a subject's could
+    not be computed.
+
+    Args:
+        marginal: of the subjects' effects, at its level.
+        data: of the subjects.
+        vectors: population values, unconstrained scale.
+        effects: where every search for modes begins.
+        prior: whether the prior is added.
+    """
+    surface = Surface(marginal, data, prior=prior)
+    surface.begin_at(effects)
+    return surface.totals(vectors)

@@ -12,7 +12,7 @@ from dpm.cohort.buckets import Data
 from dpm.inference.batching import batch_size
 from dpm.inference.elbo import Target, log_joint, log_unit
 from dpm.inference.guide import Parameters, Structured
-from dpm.inference.importance import LARGEST_PARETO_K, smoothed
+from dpm.inference.importance import LARGEST_PARETO_K, ratios_of_sd, smoothed
 from dpm.inference.marginal import Marginal
 from dpm.inference.whitening import Whitening
 from dpm.types import Array, Float, Int, Key
@@ -126,8 +126,7 @@ def smoothed_or_lost(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
 
 def widening(vectors: np.ndarray, share: np.ndarray) -> float:
     """Largest ratio over values of the weighted sd of draws to their own."""
-    centre = share @ vectors
-    return float(np.sqrt(share @ (vectors - centre) ** 2 / vectors.var(axis=0)).max())
+    return float(ratios_of_sd(vectors, share).max())
 
 
 @partial(jax.jit, static_argnums=(5, 6))

@@ -6,11 +6,10 @@ import pandas as pd
 from jax import numpy as jnp
 
 from dpm.cohort.cohort import Cohort
-from dpm.inference.accuracy import described, finer, totals
-from dpm.inference.hierarchy import Hierarchy
+from dpm.inference.accuracy import described, finer
 from dpm.inference.laplace import Laplace
-from dpm.inference.marginal import Marginal
-from dpm.posterior.prepared import prepared
+from dpm.inference.surface import totals
+from dpm.posterior.maximum import Maximum
 from dpm.types import Key, Model
 
 
@@ -38,16 +37,13 @@ def likelihood_table(
         ModelError: the model cannot be fitted to this cohort, see `fit`.
         InferenceError: no maximum was found.
     """
-    chosen = method or Laplace(objective="ml")
-    ready = prepared(model, cohort)
-    hierarchy = Hierarchy.of(model, ready.data)
     fit_key, level_key = jax.random.split(key)
-    level = Marginal.at(hierarchy, chosen.level, n_nodes=chosen.n_nodes, key=level_key)
-    optimum = chosen.maximise(level, ready.data, key=fit_key)
+    found = Maximum.of(model, cohort, method, key=fit_key)
+    hierarchy, optimum, level = found.marginal.hierarchy, found.optimum, found.marginal
     names, deviance = [], []
     for _ in range(levels if hierarchy.n_effects else 1):
-        names.append(described(level.level, len(level.nodes)))
-        total = totals(level, ready.data, jnp.asarray(optimum.vector)[None], optimum.effects)
+        names.append(described(level))
+        total = totals(level, found.data, jnp.asarray(optimum.vector)[None], optimum.effects, prior=False)
         deviance.append(-2.0 * float(total[0]))
         level = finer(level, key=jax.random.fold_in(level_key, len(names)))
     values = np.array(deviance)

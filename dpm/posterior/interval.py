@@ -1,12 +1,10 @@
 """Intervals of population values that rest on the likelihood itself."""
 
 from dpm.cohort.cohort import Cohort
-from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
-from dpm.inference.marginal import Marginal
 from dpm.inference.profile import Profile, profile
 from dpm.inference.surface import Surface
-from dpm.posterior.prepared import prepared
+from dpm.posterior.maximum import Maximum
 from dpm.types import Key, Model
 
 
@@ -35,9 +33,6 @@ def profile_likelihood(
         ModelError: the model cannot be fitted to this cohort, see `fit`.
         InferenceError: no maximum was found, or the value cannot be profiled.
     """
-    chosen = method or Laplace(objective="ml")
-    ready = prepared(model, cohort)
-    marginal = Marginal.at(Hierarchy.of(model, ready.data), chosen.level, n_nodes=chosen.n_nodes, key=key)
-    optimum = chosen.maximise(marginal, ready.data, key=key)
-    surface = Surface(marginal, ready.data, prior=chosen.objective == "map")
-    return profile(surface, optimum, site, element=element, level=level)
+    found = Maximum.of(model, cohort, method, key=key)
+    surface = Surface(found.marginal, found.data, prior=found.method.objective == "map")
+    return profile(surface, found.optimum, site, element=element, level=level)

@@ -13,6 +13,7 @@ from jax import numpy as jnp
 from dpm.cohort.cohort import Cohort
 from dpm.cohort.records import Records
 from dpm.errors import PosteriorError
+from dpm.inference.accuracy import finer
 from dpm.inference.batching import batch_size
 from dpm.inference.conditional import Effects
 from dpm.inference.hierarchy import Hierarchy
@@ -86,20 +87,14 @@ class SubjectLikelihood:
     def level_error(self, *, key: Key) -> Float[np.ndarray, " subject"]:
         """What a finer level changes in each subject's log likelihood, at the mean of the draws.
 
-        More nodes for quadrature, four times the points for qmc, the finest level there is for the others.
+        The level is that of `finer`.
         """
-        hierarchy, level = self.marginal.hierarchy, self.marginal.level
+        hierarchy = self.marginal.hierarchy
         if not hierarchy.n_effects:
             return np.zeros(self.records.n_subjects)
-        count = len(self.marginal.nodes)
-        if level == "quadrature":
-            finer = Marginal.at(hierarchy, level, n_nodes=round(count ** (1 / hierarchy.n_effects)) + 6)
-        elif level == "qmc":
-            finer = Marginal.at(hierarchy, level, n_nodes=4 * count, key=key)
-        else:
-            finer = _at_level(hierarchy, None, None, key=key)
         start = jnp.zeros((hierarchy.n_effects, self.records.n_subjects))
-        values = [_at_one(self.centre, start, self.records, one)[0] for one in (finer, self.marginal)]
+        levels = (finer(self.marginal, key=key), self.marginal)
+        values = [_at_one(self.centre, start, self.records, level)[0] for level in levels]
         return np.asarray(values[0] - values[1])
 
     def _refuse_lost(self, found: Float[np.ndarray, "draw subject"]) -> None:

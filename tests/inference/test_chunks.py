@@ -18,7 +18,7 @@ from dpm.inference import chunks
 from dpm.inference.chunks import chunked
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import Marginal
-from dpm.inference.surface import Surface
+from dpm.inference.surface import Surface, totals
 
 from .examples import EXAMPLES, marginal, records, vector
 
@@ -69,7 +69,10 @@ def test_chunks_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert float(found.log_likelihood) == pytest.approx(float(expected.sum()), rel=1e-11)
     np.testing.assert_allclose(-found.slope, slopes.sum(axis=0), rtol=1e-7, atol=1e-7)
     np.testing.assert_allclose(whole.scores(np.asarray(at)), slopes, rtol=1e-6, atol=1e-7)
-    assert whole.total(at) == pytest.approx(float(expected.sum()), rel=1e-11)
+    np.testing.assert_allclose(whole.totals(jnp.stack([at, at])), float(expected.sum()), rtol=1e-11)
+    prior = float(prepared.hierarchy.log_population(at, data, prior=True))
+    with_prior = totals(prepared, data, at[None], np.asarray(whole.effects(found)), prior=True)
+    assert float(with_prior[0]) == pytest.approx(float(expected.sum()) + prior, rel=1e-11)
     np.testing.assert_allclose(whole.effects(found), jax.jit(prepared.modes)(at, data).effects, atol=1e-7)
 
 

@@ -15,11 +15,12 @@ from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
 from dpm.components.trajectory import Linear
 from dpm.errors import InferenceError
+from dpm.inference.accuracy import shift_of_maximum
 from dpm.inference.laplace import Laplace, Objective
 from dpm.types import Model
 
 from . import wang
-from .examples import marginal, records
+from .examples import EXAMPLES, marginal, records
 
 KEY = jax.random.key(11)
 SD = {"level": 1.5, "slope": 0.2, "noise": 1.3}
@@ -171,3 +172,27 @@ def test_the_unit_of_the_data_changes_nothing(factor: float) -> None:
     np.testing.assert_allclose(other.estimates / factor, one.estimates, rtol=2e-5)
     in_one_unit = other.facts["log_likelihood"] + 108 * np.log(factor)
     assert in_one_unit == pytest.approx(one.facts["log_likelihood"], abs=1e-6)
+
+
+# How far from exact ---------------------------------------------------------------------------------------------------
+
+
+def test_a_newton_step_of_the_next_level_is_where_its_maximum_lies() -> None:
+    """One effect that enters a course in an exponent: the maximum by quadrature, from Laplace's, in standard errors."""
+    name, data = "wang_additive", wang.records()
+    rough, exact = marginal(name, "laplace", 1), marginal(name, "quadrature", 15)
+    here, there = (Laplace().maximise(level, data, key=KEY) for level in (rough, exact))
+    found = shift_of_maximum(rough, data, here.vector, here.covariance, here.effects, prior=True, key=KEY)
+    expected = abs(there.vector[0] - here.vector[0]) / np.sqrt(here.covariance[0, 0])
+    assert (found.finer, found.of) == ("quadrature, 15 nodes", "decay")
+    assert expected > 1e-4
+    assert found.largest == pytest.approx(expected, rel=0.05)
+
+
+def test_a_maximum_that_moves_too_far_is_refused() -> None:
+    model = EXAMPLES["wang_additive"].model
+    with pytest.raises(
+        InferenceError, match=r"moves by at most 1e-05 standard errors, got .* at decay under quadrature"
+    ):
+        Laplace(most_shift=1e-5, draws=10).run(model, wang.records(), key=KEY)
+    assert Laplace(most_shift=1.0, draws=10).run(model, wang.records(), key=KEY).facts["finer_shift_of"] == "decay"

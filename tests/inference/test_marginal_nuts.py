@@ -78,7 +78,7 @@ def test_levels_climb() -> None:
     coarse = marginal("orthodont", "laplace", 1)
     one = finer(coarse, key=KEY)
     two = finer(one, key=KEY)
-    assert (len(one.nodes), len(two.nodes)) == (81, 169)
+    assert (len(one.nodes), len(two.nodes)) == (81, 225)
     assert len(finer(marginal("orthodont", "qmc", 64), key=KEY).nodes) == 256
 
 
