@@ -1,16 +1,22 @@
 """`method="auto"`: the method for a model and a cohort, and why."""
 
+from dataclasses import replace
+
 from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
 from dpm.inference.draws import Method
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
+from dpm.inference.marginal import MOST_EFFECTS
 from dpm.inference.marginal_nuts import MarginalNUTS
 from dpm.inference.nuts import NUTS
 from dpm.types import Model
 
 MANY = 20_000
 """Effects of all subjects together above which they are not sampled: 4,000 draws of so many are 0.6 GB."""
+
+NODES = 5
+"""Of quadrature, per effect."""
 
 MOST_SHIFT = 0.1
 """Of a maximum by the next level of accuracy [standard errors]."""
@@ -21,8 +27,9 @@ def chosen(model: Model, records: Data, *, method: str = "auto") -> tuple[Method
 
     - Subjects' discrete values, such as subtypes: `MarginalNUTS`, which sums them out; `NUTS` cannot move between them.
     - More than `MANY` effects: `Laplace` with weighted draws. So many subjects leave population values nearly normal,
-      and the weights refuse where they do not; but the error of Laplace's integral grows with their number, so that
-      the fit is refused where the next level of accuracy would move it by more than `MOST_SHIFT`.
+      and the weights refuse where they do not. But the error of Laplace's own integral grows with their number (of
+      10,000 with a logistic course, to 1.7 standard errors), so that up to three effects are integrated by quadrature,
+      and the fit is refused where the next level of accuracy would move it by more than `MOST_SHIFT`.
     - Otherwise `NUTS`, which is exact.
 
     Raises:
@@ -37,7 +44,10 @@ def chosen(model: Model, records: Data, *, method: str = "auto") -> tuple[Method
     if hierarchy.classes:
         return MarginalNUTS(), f"method: MarginalNUTS, since {hierarchy.classes[0][0]} is discrete and is summed out."
     if effects > MANY:
-        return Laplace(importance=1000, most_shift=MOST_SHIFT), (
-            f"method: Laplace with draws weighted by the marginal likelihood, since {of} are too many to sample."
+        rough = Laplace(importance=1000, most_shift=MOST_SHIFT)
+        fine = replace(rough, level="quadrature", n_nodes=NODES) if hierarchy.n_effects <= MOST_EFFECTS else rough
+        return fine, (
+            f"method: Laplace, level {fine.level}, with draws weighted by the marginal likelihood, since {of} are too "
+            "many to sample."
         )
     return NUTS(), f"method: NUTS, exact and quick enough for {of}."

@@ -291,8 +291,12 @@ def _flat_start(message: dict[str, Any]) -> Array | None:
 
 
 def _altered_first(leaf: Array) -> Array:
-    """The same data but the first subject's."""
-    return jnp.concatenate([_altered(leaf[..., :1]), leaf[..., 1:]], axis=-1)
+    """The same data but the first subject's, whose values no longer have the mean they had; a share stays one."""
+    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+        return leaf
+    first = leaf[..., :1]
+    other = 0.37 * first + 0.31 * np.random.default_rng(0).uniform(size=first.shape)
+    return jnp.concatenate([other, leaf[..., 1:]], axis=-1)
 
 
 def _altered(leaf: Array) -> Array:

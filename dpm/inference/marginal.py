@@ -25,6 +25,9 @@ from dpm.types import Array, Bool, Float, Key, PerSubject, Sites
 
 Level = Literal["focei", "laplace", "quadrature", "qmc"]
 
+MOST_EFFECTS = 3
+"""Per subject, for quadrature on a tensor grid."""
+
 TAIL = 4.0
 """Degrees of freedom of proposals for effects: heavy tails, and a quantile function in closed form."""
 
@@ -241,7 +244,7 @@ type Nodes = tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]
 
 def _gauss_hermite(q: int, n_nodes: int) -> Nodes:
     r"""Nodes and log weights of $\int f(z)\,dz = \sum w f(z)$ on a tensor grid, scaled for a standard normal peak."""
-    if q > 3:
+    if q > MOST_EFFECTS:
         do = 'Use level="qmc", or level="laplace".'
         raise InferenceError("level", 'at most three effects per subject for level="quadrature"', str(q), do)
     x, w = np.polynomial.hermite.hermgauss(n_nodes)

@@ -17,7 +17,7 @@ from dpm.inference.accuracy import finer
 from dpm.inference.batching import batch_size
 from dpm.inference.conditional import Effects
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.marginal import Level, Marginal
+from dpm.inference.marginal import MOST_EFFECTS, Level, Marginal
 from dpm.posterior.posterior import LEADING, Posterior
 from dpm.types import Array, Float, Key
 
@@ -154,7 +154,7 @@ def by_draw(posterior: Posterior, values: Float[np.ndarray, "draw subject"], ids
 
 def _at_level(hierarchy: Hierarchy, level: Level | None, n_nodes: int | None, *, key: Key) -> Marginal:
     if level is None:
-        level = "laplace" if not hierarchy.n_effects else "quadrature" if hierarchy.n_effects <= 3 else "qmc"
+        level = "laplace" if not hierarchy.n_effects else "quadrature" if hierarchy.n_effects <= MOST_EFFECTS else "qmc"
     return Marginal.at(hierarchy, level, n_nodes=n_nodes or NODES.get(level, 9), key=key)
 
 

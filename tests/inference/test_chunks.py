@@ -53,8 +53,8 @@ def test_what_is_cut_can_be_joined(subjects: int, devices: int) -> None:
 
 
 def test_chunks_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Total, gradient, scores and modes of 100 subjects in four chunks are those of 100 subjects at once."""
-    data = many(100)
+    """Total, gradient, scores and modes of 103 subjects in chunks, the last not full, are those of all at once."""
+    data = many(103)
     prepared = Marginal(Hierarchy.of(EXAMPLES[NAME].model, data))
     at = vector(NAME)
 
@@ -64,7 +64,7 @@ def test_chunks_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     expected, slopes = jax.jit(each)(at), jax.jit(jax.jacfwd(each))(at)
     monkeypatch.setitem(chunks.CELLS, "cpu", 200)
     whole = Surface(prepared, data, prior=False)
-    assert whole.parts[0].counted.shape == (4, 25)
+    assert whole.parts[0].counted.shape == (4, 26)
     found = whole.at(at)
     assert float(found.log_likelihood) == pytest.approx(float(expected.sum()), rel=1e-11)
     np.testing.assert_allclose(-found.slope, slopes.sum(axis=0), rtol=1e-7, atol=1e-7)

@@ -1,5 +1,8 @@
 """Population values sampled with effects integrated out: the density, its gradient, its distance from exact."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -12,8 +15,11 @@ from scipy.stats import norm
 from dpm.errors import InferenceError
 from dpm.inference import chunks
 from dpm.inference.accuracy import accuracy, finer
+from dpm.inference.chains import ChainMethod
+from dpm.inference.checkpoint import Checkpoint
 from dpm.inference.laplace import Laplace
 from dpm.inference.marginal_nuts import MarginalNUTS, _potential
+from dpm.inference.progress import Ticker
 from dpm.inference.start import Start
 
 from .examples import EXAMPLES, each, hierarchy, marginal, records
@@ -99,6 +105,34 @@ def test_the_same_key_gives_the_same_draws() -> None:
     assert one.sites["decay"].shape == (2, 60)
     assert set(one.stats) >= {"diverging", "energy", "tree_depth", "lp"}
     assert one.facts["finer_level"] == "quadrature, 15 nodes"
+
+
+@pytest.mark.parametrize("chain_method", ["vectorized", "sequential"])
+def test_a_stopped_run_goes_on_to_the_same_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chain_method: ChainMethod
+) -> None:
+    name = "wang_additive"
+    model, data = EXAMPLES[name].model, records(name)
+    method = replace(SHORT, chain_method=chain_method)
+    whole = method.run(model, data, key=KEY)
+
+    class Stopped(BaseException):
+        pass
+
+    def tell(ticker: Ticker, step: int, divergences: int) -> None:
+        if step >= 90:
+            raise Stopped
+
+    saving = replace(method, checkpoint=Checkpoint(folder=tmp_path, draws=20))
+    with monkeypatch.context() as patched:
+        patched.setattr(Ticker, "tell", tell)
+        with pytest.raises(Stopped):
+            saving.run(model, data, key=KEY)
+    assert (tmp_path / "state.npz").exists()
+    again = saving.run(model, data, key=KEY)
+    np.testing.assert_array_equal(again.sites["decay"], whole.sites["decay"])
+    with pytest.raises(InferenceError, match="got one with level = laplace instead of quadrature"):
+        replace(saving, level="quadrature").run(model, data, key=KEY)
 
 
 @pytest.mark.slow

@@ -241,6 +241,28 @@ def test_subjects_that_are_not_independent_are_refused(inside: bool, message: st
     assert str(refusal.value).startswith(message)
 
 
+@pytest.mark.parametrize("centred", [True, False])
+def test_a_model_that_looks_at_other_subjects_data_is_refused(centred: bool) -> None:
+    """Time less its mean over the cohort changes with who else is there; less a number it does not."""
+
+    def model(data: Records) -> None:
+        decay = numpyro.sample("decay", dist.LogNormal(jnp.log(0.5), 1.0))
+        middle = data.time.mean() if centred else 0.5
+        with numpyro.plate("subject", data.n_subjects, dim=-1):
+            eta = numpyro.sample("eta", dist.Normal(0.0, 0.2))
+            with numpyro.plate("visit", 2, dim=-2):
+                mean = 10.0 * jnp.exp(-decay * jnp.exp(eta) * (data.time - middle))
+                numpyro.sample("y", dist.Normal(mean, 1.0), obs=data.values["y"])
+
+    if not centred:
+        assert Hierarchy.of(model, wang.records()).n_effects == 1
+        return
+    with pytest.raises(
+        ModelError, match="y: expected subjects that are independent, got another subject's data in its"
+    ):
+        Hierarchy.of(model, wang.records())
+
+
 def test_what_moves_with_effects_is_not_a_population_value() -> None:
     """The mean of the effects, at effects of zero, would be reported as a number that no draw has."""
 
