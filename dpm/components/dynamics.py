@@ -8,7 +8,9 @@ import jax
 import optimistix
 from jax import lax
 from jax import numpy as jnp
+from jax.flatten_util import ravel_pytree
 
+from dpm.components.sensitivity import size, solution
 from dpm.components.trajectory import Trajectory
 from dpm.errors import ModelError
 from dpm.types import Array, PerVisit
@@ -26,10 +28,10 @@ class Dynamics(Trajectory):
     A subclass is a frozen dataclass with the equation in its docstring, and three pure functions of one subject, whose
     keyword arguments are its parameters and scalars: `initial`, `rate`, `readout`. Before `begin` the state is the
     initial one. Solved by Tsitouras' 5(4) method with adaptive steps, each visit's state by its interpolant, the
-    subjects side by side; derivatives go through the solver's own steps, so that second ones exist too. An input that
-    varies in time, such as a dose, is a function of `time` inside `rate`, or one of diffrax's interpolations of a
-    table; where it jumps, name the times in `jumps`. An equation that is at rest before `begin` has `self.at_rest(...)`
-    for `initial`.
+    subjects side by side; derivatives, of every order, are solved for beside it (`dpm.components.sensitivity`). An
+    input that varies in time, such as a dose, is a function of `time` inside `rate`, or one of diffrax's interpolations
+    of a table; where it jumps, name the times in `jumps`. An equation that is at rest before `begin` has
+    `self.at_rest(...)` for `initial`.
 
     Attributes:
         begin: when the equation begins to hold, on the model's clock [years].
@@ -92,7 +94,7 @@ class Dynamics(Trajectory):
                 raise ModelError(f"{type(self).__name__}: jumps", "none with steps of one length", str(self.jumps), do)
             return diffrax.ConstantStepSize()
         return diffrax.ClipStepSizeController(
-            diffrax.PIDController(rtol=self.tolerance, atol=self.tolerance),
+            diffrax.PIDController(rtol=self.tolerance, atol=self.tolerance, norm=size),
             jump_ts=jnp.asarray(self.jumps) if self.jumps else None,
         )
 
@@ -101,21 +103,14 @@ class Dynamics(Trajectory):
         order = jnp.argsort(time)
         # A hair apart, since the solver takes no two equal times; far below any unit of a visit.
         wanted = jnp.maximum(time[order], self.begin) + HAIR * jnp.arange(1, len(time) + 1)
-        start = self.initial(**values)
-        solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(lambda t, y, each: self.rate(jnp.asarray(t), y, **each)),
-            diffrax.Tsit5(),
-            self.begin,
-            wanted[-1],
-            self.step,
-            start,
-            args=values,
-            saveat=diffrax.SaveAt(ts=wanted),
-            stepsize_controller=self._steps,
-            adjoint=diffrax.DirectAdjoint(),
-            max_steps=MOST_STEPS,
-            throw=False,
+        vector, named = ravel_pytree(values)
+        states = solution(
+            lambda t, y, each: self.rate(t, y, **named(each)),
+            lambda each: self.initial(**named(each)),
+            begin=self.begin,
+            step=self.step,
+            steps=self._steps,
+            most_steps=MOST_STEPS,
         )
-        seen = jax.vmap(lambda state: self.readout(state, **values))(solution.ys)
-        seen = jnp.where(solution.result == diffrax.RESULTS.successful, seen, jnp.nan)
+        seen = jax.vmap(lambda state: self.readout(state, **values))(states(vector, wanted))
         return jnp.zeros_like(seen).at[order].set(seen)

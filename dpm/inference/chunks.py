@@ -15,7 +15,7 @@ from dpm.types import Array, Bool
 
 CELLS = {"cpu": 4_096, "gpu": 4_000_000}
 """Visits times subjects of one chunk, by kind of device. On a CPU its arrays lie in a core's cache: of 10,000 subjects
-with 8 visits, a gradient of the marginal costs 24 ms of CPU in chunks of 250 or 500 and 67 ms with all of them at once.
+with 8 visits, a gradient of the marginal costs 15 ms of CPU in chunks of 250 or 500 and 60 ms with all of them at once.
 On a GPU it only bounds memory."""
 
 LEAST = 32
