@@ -1,5 +1,11 @@
 """One tree of errors: `DPMError`, then one subclass per stage of the flow."""
 
+from collections.abc import Sequence
+from typing import Self
+
+NAMED = 5
+"""Subjects that an error names."""
+
 
 class DPMError(Exception):
     """A refusal that says where, what was expected, what was found and what to do.
@@ -9,17 +15,33 @@ class DPMError(Exception):
         expected: what dpm can work with.
         got: what was there instead, with how many rows or subjects.
         do: the remedy, a full sentence; empty when `expected` says it all.
+        subjects: whom it concerns where `got` does not name them: their ids, or, from where these are not known, their
+            positions in the cohort, counted from 0.
     """
 
-    def __init__(self, where: str, expected: str, got: str, do: str = "") -> None:
-        self.where, self.expected, self.got, self.do = where, expected, got, do
+    def __init__(
+        self, where: str, expected: str, got: str, do: str = "", subjects: tuple[int, ...] | tuple[str, ...] = ()
+    ) -> None:
+        self.where, self.expected, self.got, self.do, self.subjects = where, expected, got, do, subjects
 
-    def __reduce__(self) -> tuple[type["DPMError"], tuple[str, str, str, str]]:
-        return type(self), (self.where, self.expected, self.got, self.do)
+    def __reduce__(self) -> tuple[type["DPMError"], tuple[object, ...]]:
+        return type(self), (self.where, self.expected, self.got, self.do, self.subjects)
 
     def __str__(self) -> str:
-        first = f"{self.where}: expected {self.expected}, got {self.got}."
-        return f"{first}\n{self.do}" if self.do else first
+        lines = [f"{self.where}: expected {self.expected}, got {self.got}.", self.do, self._whom()]
+        return "\n".join(line for line in lines if line)
+
+    def _whom(self) -> str:
+        if not self.subjects:
+            return ""
+        what = "Subjects" if isinstance(self.subjects[0], str) else "Subjects at positions"
+        more = len(self.subjects) - NAMED
+        return f"{what} {', '.join(map(str, self.subjects[:NAMED]))}{f' and {more:,} more' if more > 0 else ''}."
+
+    def named(self, ids: Sequence[object]) -> Self:
+        """The same refusal with ids in place of positions; `ids` are those of the whole cohort, in its order."""
+        known = tuple(one if isinstance(one, str) else str(ids[one]) for one in self.subjects)
+        return type(self)(self.where, self.expected, self.got, self.do, known)
 
 
 class CohortError(DPMError):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
+from dpm.inference.faults import Fault
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.surface import Evaluated, Surface
 
@@ -43,7 +44,7 @@ class _Objective:
         return number, direction
 
 
-def climb(surface: Surface, vector: np.ndarray, tolerance: float, unit: np.ndarray) -> Summit | str:
+def climb(surface: Surface, vector: np.ndarray, tolerance: float, unit: np.ndarray) -> Summit | Fault:
     """L-BFGS, then Newton steps until the squared decrement is below `tolerance`.
 
     The information is taken by forward differences where the first search ended, which serves for Newton steps, and
@@ -83,7 +84,7 @@ def climb(surface: Surface, vector: np.ndarray, tolerance: float, unit: np.ndarr
         decrement = float(slope @ np.linalg.solve(information, slope))
         if decrement < tolerance:
             return Summit(point, information, decrement, found)
-    return "the search did not come to rest: the objective is not smooth there."
+    return Fault("the search did not come to rest: the objective is not smooth there")
 
 
 def _rises(information: np.ndarray) -> bool:
@@ -130,8 +131,8 @@ def _steps(surface: Surface, vector: np.ndarray, diagonal: np.ndarray) -> np.nda
     return np.where(diagonal > 0, np.clip(good, 1e-6 * least, 1e-1 * most), _first_steps(surface, vector))
 
 
-def undetermined(hierarchy: Hierarchy, information: np.ndarray) -> str | None:
-    """What the data and priors leave open where the search ended, in words; None where all is determined.
+def undetermined(hierarchy: Hierarchy, information: np.ndarray) -> Fault | None:
+    """What the data and priors leave open where the search ended; None where all is determined.
 
     A flat direction is an eigenvalue of the information, scaled to a unit diagonal, that is not above rounding; a
     spread that runs to zero shows as a scale known to no better than a factor of e^10.
@@ -141,10 +142,12 @@ def undetermined(hierarchy: Hierarchy, information: np.ndarray) -> str | None:
     scale = np.repeat([site.bounded for site in hierarchy.population], [site.size for site in hierarchy.population])
     lost = [name for name, d, s in zip(names, diagonal, scale, strict=True) if d <= 0 or (s and d < 1e-2)]
     if lost:
-        return f"nothing determines {', '.join(lost[:4])} where the search ended: not identified, or a spread of zero."
+        why = f"nothing determines {', '.join(lost[:4])} where the search ended: not identified, or a spread of zero"
+        return Fault(why, "Take it out of the model, give it a number, or a prior that keeps it.")
     least, direction = _flattest(information)
     if least > LEAST:
         return None
     loading = np.abs(direction)
     together = [names[k] for k in np.argsort(-loading)[:4] if loading[k] > 0.1]
-    return f"only a combination of {', '.join(together)} is determined, not each: take one of them out."
+    why = f"only a combination of {', '.join(together)} is determined, not each"
+    return Fault(why, "Take one of them out, or give it a number.")

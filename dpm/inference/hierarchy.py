@@ -10,10 +10,8 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 from jax.scipy.special import logsumexp
-from numpyro import distributions as dist
 from numpyro import handlers
 from numpyro.distributions.distribution import validation_enabled
-from numpyro.infer import init_to_uniform
 from numpyro.infer.util import compute_log_probs
 
 from dpm.cohort.buckets import Buckets, Data
@@ -24,10 +22,10 @@ from dpm.inference.plate_rule import (
     check_plate,
     check_supports,
     class_values,
-    innermost,
     is_subject,
 )
 from dpm.inference.site import Site, site_of
+from dpm.inference.tracing import altered, altered_first, first_run, sampled_sites
 from dpm.types import Array, Float, Model, PerSubject, Sites
 
 Part = Literal["all", "latent"]
@@ -99,11 +97,11 @@ class Hierarchy:
 
     @classmethod
     def _traced(cls, model: Model, records: Records) -> "Hierarchy":
-        sampled = _sampled(model, records, seed=0)
+        sampled = first_run(model, records)
         check_plate(sampled, records.n_subjects)
         latent = {name: message for name, message in sampled.items() if not message["is_observed"]}
         with validation_enabled(False):
-            check_supports(latent, _sampled(model, jax.tree_util.tree_map(_altered, records), seed=1))
+            check_supports(latent, sampled_sites(model, jax.tree_util.tree_map(altered, records), seed=1))
         discrete = {name: message for name, message in latent.items() if message["fn"].support.is_discrete}
         sites = {name: site_of(name, message) for name, message in latent.items() if name not in discrete}
         split = cls(
@@ -131,7 +129,7 @@ class Hierarchy:
             return self._log_probs({**population, **self.effect_values(effects)}, data)
 
         runs = [run(effects, records) for effects in (still, still.at[:, 0].add(0.3), still + 0.3)]
-        check_own_data(runs[0], run(still, jax.tree_util.tree_map(_altered_first, records)))
+        check_own_data(runs[0], run(still, jax.tree_util.tree_map(altered_first, records)))
         return check_independent(runs)
 
     @property
@@ -274,31 +272,3 @@ class Hierarchy:
     def _log_probs(self, values: Sites, records: Records) -> tuple[Sites, dict[str, dict[str, Any]]]:
         with handlers.block():
             return compute_log_probs(self._filled(values), (records,), {}, {}, sum_log_prob=False)
-
-
-def _sampled(model: Model, records: Records, *, seed: int) -> dict[str, dict[str, Any]]:
-    """The sampled sites of one run."""
-    with handlers.block():
-        seeded = handlers.seed(model, jax.random.key(seed))
-        trace = handlers.trace(handlers.substitute(seeded, substitute_fn=_flat_start)).get_trace(records)
-    return {name: message for name, message in trace.items() if message["type"] == "sample"}
-
-
-def _flat_start(message: dict[str, Any]) -> Array | None:
-    """A value for a flat prior, which has none to draw."""
-    flat = message["type"] == "sample" and isinstance(innermost(message["fn"]), dist.ImproperUniform)
-    return init_to_uniform(message) if flat else None
-
-
-def _altered_first(leaf: Array) -> Array:
-    """The same data but the first subject's, whose values no longer have the mean they had; a share stays one."""
-    if not jnp.issubdtype(leaf.dtype, jnp.floating):
-        return leaf
-    first = leaf[..., :1]
-    other = 0.37 * first + 0.31 * np.random.default_rng(0).uniform(size=first.shape)
-    return jnp.concatenate([other, leaf[..., 1:]], axis=-1)
-
-
-def _altered(leaf: Array) -> Array:
-    """Other data of the same shape; what was a share stays one."""
-    return 0.5 * leaf + 0.25 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf

@@ -14,6 +14,7 @@ from dpm.errors import InferenceError
 from dpm.inference.accuracy import HIGHER, shift_of_maximum
 from dpm.inference.climb import Summit, climb
 from dpm.inference.draws import Draws, host
+from dpm.inference.faults import Fault
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.importance import resample
 from dpm.inference.marginal import Level, Marginal
@@ -180,11 +181,10 @@ class Laplace:
             # Prior sds as units rescue a search on data far from unit size, and hamper one under very wide priors.
             unit = np.asarray(marginal.hierarchy.prior_unit()) if attempt else np.ones(np.shape(vector))
             result = climb(surface, np.asarray(vector), self.tolerance, unit)
-            if not isinstance(result, str):
+            if isinstance(result, Summit):
                 return _optimum(surface, result, self.errors)
             tried.append(result)
-        do = "Check the data's scale against the priors, or simplify the model: " + tried[-1]
-        raise InferenceError("Laplace", "a well-determined maximum", f"none from {len(tried)} starts", do)
+        raise InferenceError("Laplace", "a well-determined maximum", *_failure(tried))
 
 
 def _optimum(surface: Surface, summit: Summit, errors: Errors) -> Optimum:
@@ -202,6 +202,13 @@ def _optimum(surface: Surface, summit: Summit, errors: Errors) -> Optimum:
         evaluations=surface.evaluations,
         estimates=table,
     )
+
+
+def _failure(tried: list[Fault]) -> tuple[str, str, tuple[int, ...]]:
+    """What the starts came to: the fault of the first, from the prior means, is the one whose values are known."""
+    told = next((fault for fault in tried if fault.do or fault.subjects), tried[-1])
+    do = told.do or "Check the data's scale against the priors, or simplify the model."
+    return f"none from {len(tried)} starts: {told.why}", do, told.subjects
 
 
 def _start(hierarchy: Hierarchy, attempt: int, *, key: Key) -> Vector:

@@ -140,9 +140,8 @@ class _Line:
         found = minimize(objective, np.zeros(self.rest.size), jac=True, method="L-BFGS-B", options=options)
         if not np.isfinite(found.fun):
             where = f"profile: {self.surface.marginal.hierarchy.population_names()[self.place]}"
-            raise InferenceError(
-                where, "a likelihood along the profile", self.surface.explain(self._point(value, centre))
-            )
+            fault = self.surface.explain(self._point(value, centre))
+            raise InferenceError(where, "a likelihood along the profile", fault.why, fault.do, fault.subjects)
         return float(found.fun)
 
     def _point(self, value: float, rest: np.ndarray) -> np.ndarray:

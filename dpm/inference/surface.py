@@ -11,6 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from dpm.cohort.buckets import Buckets, Data
 from dpm.inference.chunks import AXIS, Chunks, chunked, divided, gathered, mesh, spread
+from dpm.inference.faults import Fault, fault_of
 from dpm.inference.marginal import Marginal
 from dpm.types import Array, Bool, Float
 
@@ -214,23 +215,25 @@ class Surface:
         each = scores(jnp.asarray(vector), self.marginal, self.starts, self.parts)
         return self._join([jnp.moveaxis(own, -1, 1) for own in each]).T
 
-    def explain(self, vector: np.ndarray) -> str:
-        """Why nothing can be computed at a point, in words."""
+    def explain(self, vector: np.ndarray) -> Fault:
+        """Why nothing can be computed at a point."""
+        if (fault := fault_of(self.marginal.hierarchy, vector, self.data)) is not None:
+            return fault
         found = self.at(vector)
+        of = f"of {self.data.n_subjects:,} subjects"
         unfinished = np.flatnonzero(~self._join([subjects.converged for subjects in found.subjects]))
         if unfinished.size:
-            count, first = unfinished.size, unfinished[0]
-            return f"the conditional mode of {count} subjects did not converge (first at position {first})."
+            why = f"the search for the effects of {unfinished.size:,} {of} did not converge"
+            return Fault(why, "Look at their measurements, or simplify the model.", tuple(unfinished.tolist()))
         bad = np.flatnonzero(~np.isfinite(self._join([subjects.log_marginal for subjects in found.subjects])))
         if bad.size:
-            return f"the likelihood of {bad.size} subjects is not finite (first at position {bad[0]})."
+            return Fault(f"the likelihood of {bad.size:,} {of} is not finite", "", tuple(bad.tolist()))
         flat = [
             name
             for name, g in zip(self.marginal.hierarchy.population_names(), np.asarray(found.slope), strict=True)
             if not np.isfinite(g)
         ]
-        where = f"for {', '.join(flat[:4])}" if flat else "close by"
-        return f"the gradient is not finite {where}."
+        return Fault(f"the gradient is not finite {f'for {", ".join(flat[:4])}' if flat else 'close by'}")
 
 
 def totals(

@@ -182,7 +182,8 @@ class Variational:
             begun = Start.of_laplace(Marginal(hierarchy), records, key=key, point=point)
         except InferenceError as problem:
             do = f'{problem.do} start="pathfinder" looks for it from elsewhere, start="prior" needs none.'
-            raise InferenceError("Variational, Laplace start", problem.expected, problem.got, do) from problem
+            where, whom = "Variational, Laplace start", problem.subjects
+            raise InferenceError(where, problem.expected, problem.got, do, whom) from problem
         return begun.whitening, begun.optimum.estimates
 
     def _marginal(self, hierarchy: Hierarchy, *, key: Key) -> Marginal:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import jax
 
 from dpm.cohort.cohort import Cohort
+from dpm.errors import DPMError
 from dpm.inference.automatic import chosen
 from dpm.inference.draws import Method
 from dpm.posterior.integrals import coarse_integrals
@@ -29,7 +30,7 @@ def fit(model: Model, cohort: Cohort, *, method: Method | str, key: Key, keep_su
 
     Raises:
         ModelError: the model cannot be fitted to this cohort, see `prepared`.
-        InferenceError: the method failed; the message says where.
+        InferenceError: the method failed; the message says where, and at which subjects.
     """
     ready = prepared(model, cohort)
     notes = ready.notes
@@ -37,7 +38,12 @@ def fit(model: Model, cohort: Cohort, *, method: Method | str, key: Key, keep_su
         method, why = chosen(model, ready.data, method=method)
         sys.stderr.write(f"{why}\n")
         notes += (why,)
-    draws = method.run(model, ready.data, key=key)
+    try:
+        draws = method.run(model, ready.data, key=key)
+    except DPMError as error:
+        if not error.subjects:
+            raise
+        raise error.named(cohort.subjects.index) from error
     posterior = Posterior.of(model, cohort, ready.encodings, draws, method=repr(method), keep_subjects=keep_subjects)
     notes += tuple(draws.facts.get("notes", ()))
     notes += coarse_integrals(posterior, ready.records, key=jax.random.fold_in(key, 2))

@@ -131,7 +131,7 @@ class Run:
         if kind is type(error) and error.where.startswith(files):
             return error
         where = f"{self.materials.file.path}: stage {stage.name}: {error.where}"
-        return kind(where, error.expected, error.got, error.do)
+        return kind(where, error.expected, error.got, error.do, error.subjects)
 
     def _context(self, stage: Stage, partial: Path, checkpoint: Path, began: float) -> Context:
         def note(text: str) -> None:
