@@ -1,7 +1,6 @@
 """One tree of errors: `DPMError`, then one subclass per stage of the flow."""
 
 from collections.abc import Sequence
-from typing import Self
 
 NAMED = 5
 """Subjects that an error names."""
@@ -38,7 +37,7 @@ class DPMError(Exception):
         more = len(self.subjects) - NAMED
         return f"{what} {', '.join(map(str, self.subjects[:NAMED]))}{f' and {more:,} more' if more > 0 else ''}."
 
-    def named(self, ids: Sequence[object]) -> Self:
+    def named(self, ids: Sequence[object]) -> "DPMError":
         """The same refusal with ids in place of positions; `ids` are those of the whole cohort, in its order."""
         known = tuple(one if isinstance(one, str) else str(ids[one]) for one in self.subjects)
         return type(self)(self.where, self.expected, self.got, self.do, known)

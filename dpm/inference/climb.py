@@ -12,6 +12,9 @@ from dpm.inference.surface import Evaluated, Surface
 LEAST = 1e-8
 """An eigenvalue of an information with a unit diagonal that is above rounding."""
 
+LOOSEST = 10.0
+"""Standard error of a logarithm, such as that of a spread, above which it is not determined."""
+
 
 class Summit(NamedTuple):
     """Where a climb ended.
@@ -134,18 +137,19 @@ def _steps(surface: Surface, vector: np.ndarray, diagonal: np.ndarray) -> np.nda
 def undetermined(hierarchy: Hierarchy, information: np.ndarray) -> Fault | None:
     """What the data and priors leave open where the search ended; None where all is determined.
 
-    A flat direction is an eigenvalue of the information, scaled to a unit diagonal, that is not above rounding; a
-    spread that runs to zero shows as a scale known to no better than a factor of e^10.
+    A flat direction is an eigenvalue of the information, scaled to a unit diagonal, that is not above rounding, or one
+    along which a scale is known to no better than a factor of e^10; a spread that runs to zero shows as such a scale,
+    were all others known.
     """
     names = hierarchy.population_names()
     diagonal = np.diag(information)
     scale = np.repeat([site.bounded for site in hierarchy.population], [site.size for site in hierarchy.population])
-    lost = [name for name, d, s in zip(names, diagonal, scale, strict=True) if d <= 0 or (s and d < 1e-2)]
+    lost = [name for name, d, s in zip(names, diagonal, scale, strict=True) if d <= 0 or (s and d < LOOSEST**-2)]
     if lost:
         why = f"nothing determines {', '.join(lost[:4])} where the search ended: not identified, or a spread of zero"
         return Fault(why, "Take it out of the model, give it a number, or a prior that keeps it.")
     least, direction = _flattest(information)
-    if least > LEAST:
+    if least > LEAST and not np.any(scale & (np.diag(np.linalg.inv(information)) > LOOSEST**2)):
         return None
     loading = np.abs(direction)
     together = [names[k] for k in np.argsort(-loading)[:4] if loading[k] > 0.1]

@@ -9,6 +9,7 @@ from numpyro.distributions.distribution import validation_enabled
 
 from dpm.cohort.buckets import Buckets, Data
 from dpm.cohort.records import Records
+from dpm.errors import InferenceError
 from dpm.inference.hierarchy import Hierarchy
 from dpm.types import Array, Float, Sites
 
@@ -16,6 +17,12 @@ type Messages = dict[str, dict[str, Any]]
 
 SHOWN = 6
 """Population values that are named beside a fault."""
+
+UNLIKELY = (
+    "Keep the course a number at every time and at every value that the priors allow, and the measurements within what "
+    "the noise can give."
+)
+"""What to do where the density of a subject is lost."""
 
 FLAT = "A square root, a logarithm or a division has no slope at the edge of its range: keep its argument inside."
 """What to do where a value is finite and its slope is not."""
@@ -62,6 +69,15 @@ def fault_of(hierarchy: Hierarchy, vector: Array | np.ndarray, data: Data) -> Fa
     return None
 
 
+def located(problem: InferenceError, hierarchy: Hierarchy, vector: Array | np.ndarray, data: Data) -> InferenceError:
+    """The same refusal, with what is not finite at `vector`; itself where everything is."""
+    fault = fault_of(hierarchy, vector, data)
+    if fault is None:
+        return problem
+    got = f"{problem.got}: {fault.why}"
+    return InferenceError(problem.where, problem.expected, got, fault.do or problem.do, fault.subjects)
+
+
 def _parts(data: Data) -> list[tuple[Records, np.ndarray]]:
     """Records, and the position in the cohort of each of their subjects."""
     if not isinstance(data, Buckets):
@@ -94,7 +110,7 @@ def _of_subjects(
         which = np.flatnonzero(wrong)
         count = f"{len(which):,} of {records.n_subjects:,} subjects"
         why = f"the density of {name} is {_said(value[..., which[0]])} in {count}"
-        return Fault(why + _measurement(name, value, trace, records, int(which[0])), "", tuple(which))
+        return Fault(why + _measurement(name, value, trace, records, int(which[0])), UNLIKELY, tuple(which))
     which = np.flatnonzero(~np.isfinite(each))
     return Fault(f"the density of {len(which):,} of {records.n_subjects:,} subjects is not finite", "", tuple(which))
 
@@ -124,9 +140,7 @@ def _of_slopes(hierarchy: Hierarchy, vector: Array, effects: Array, records: Rec
         rows = ", ".join(dict.fromkeys(names[~np.isfinite(of_effects).all(axis=1)]))
         count = f"{lost.size:,} of {records.n_subjects:,} subjects"
         return Fault(f"the slope of the density in {rows} is not a number in {count}", FLAT, tuple(lost))
-    flat = [
-        name for name, g in zip(hierarchy.population_names(), of_population, strict=True) if not np.isfinite(g)
-    ]
+    flat = [name for name, g in zip(hierarchy.population_names(), of_population, strict=True) if not np.isfinite(g)]
     return Fault(f"the slope of the density in {', '.join(flat[:SHOWN])} is not a number", FLAT) if flat else None
 
 

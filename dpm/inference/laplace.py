@@ -27,6 +27,10 @@ Objective = Literal["map", "ml"]
 Errors = Literal["hessian", "sandwich"]
 
 
+TRIES = 20
+"""Points that are looked at for a start where the density is not zero."""
+
+
 class Optimum(NamedTuple):
     """The maximum of a marginal objective.
 
@@ -177,7 +181,7 @@ class Laplace:
         surface = Surface(marginal, records, prior=self.objective == "map")
         tried = []
         for attempt, one in enumerate(jax.random.split(key, self.starts)):
-            vector = start if attempt == 0 and start is not None else _start(marginal.hierarchy, attempt, key=one)
+            vector = start if attempt == 0 and start is not None else _start(surface, attempt, key=one)
             # Prior sds as units rescue a search on data far from unit size, and hamper one under very wide priors.
             unit = np.asarray(marginal.hierarchy.prior_unit()) if attempt else np.ones(np.shape(vector))
             result = climb(surface, np.asarray(vector), self.tolerance, unit)
@@ -211,7 +215,13 @@ def _failure(tried: list[Fault]) -> tuple[str, str, tuple[int, ...]]:
     return f"none from {len(tried)} starts: {told.why}", do, told.subjects
 
 
-def _start(hierarchy: Hierarchy, attempt: int, *, key: Key) -> Vector:
-    """The prior means first, then ever wider around them."""
-    centre = hierarchy.prior_centre()
-    return centre + 0.5 * attempt * hierarchy.prior_unit() * jax.random.normal(key, centre.shape)
+def _start(surface: Surface, attempt: int, *, key: Key) -> Vector:
+    """The prior means first, then ever wider around them, where the density is not zero if there is such a place."""
+    hierarchy = surface.marginal.hierarchy
+    vector = centre = hierarchy.prior_centre()
+    for again in range(TRIES if attempt else 0):
+        own = jax.random.fold_in(key, again) if again else key
+        vector = centre + 0.5 * attempt * hierarchy.prior_unit() * jax.random.normal(own, centre.shape)
+        if np.isfinite(float(surface.at(vector).negative)):
+            break
+    return vector

@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 
 from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
+from dpm.inference.faults import located
 from dpm.inference.hierarchy import Hierarchy
 from dpm.types import Array, Float, Key
 
@@ -75,7 +76,8 @@ def pathfinder(
             best = found
     if best is None:
         do = "The model overflows from where it begins: tighten its priors."
-        raise InferenceError("pathfinder", "a finite evidence bound on a path", f"none on {paths} paths", do)
+        problem = InferenceError("pathfinder", "a finite evidence bound on a path", f"none on {paths} paths", do)
+        raise located(problem, hierarchy, centre, records)
     return best
 
 

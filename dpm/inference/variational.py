@@ -13,6 +13,7 @@ from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
 from dpm.inference.draws import Draws
 from dpm.inference.elbo import Climbed, Target, climb
+from dpm.inference.faults import located
 from dpm.inference.guide import Diagonal, Full, Guide, Heavy, Joint, LowRank, Shape, Structured
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.importance import LARGEST_PARETO_K, effective_size
@@ -116,16 +117,19 @@ class Variational:
         whitening, estimates = self._started(hierarchy, records, key=start_key)
         shape = Shape(hierarchy.n_population, hierarchy.n_effects, records.n_subjects)
         target = Target(hierarchy, self._guide(hierarchy), shape, self.samples)
-        climbed = climb(
-            target,
-            target.guide.begin(shape, FIRST_SD[self.start], key=begin_key),
-            whitening,
-            records,
-            steps=self.steps,
-            tolerance=self.tolerance,
-            line=Line("Variational", shown=self.progress),
-            key=climb_key,
-        )
+        try:
+            climbed = climb(
+                target,
+                target.guide.begin(shape, FIRST_SD[self.start], key=begin_key),
+                whitening,
+                records,
+                steps=self.steps,
+                tolerance=self.tolerance,
+                line=Line("Variational", shown=self.progress),
+                key=climb_key,
+            )
+        except InferenceError as problem:
+            raise located(problem, hierarchy, whitening.centre, records) from problem
         notes = self._unconverged(climbed)
         marginal_key, own_key = jax.random.split(weigh_key)
         marginal = self._marginal(hierarchy, key=marginal_key)

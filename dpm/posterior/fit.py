@@ -12,7 +12,8 @@ from dpm.inference.draws import Method
 from dpm.posterior.integrals import coarse_integrals
 from dpm.posterior.posterior import Posterior
 from dpm.posterior.prepared import prepared
-from dpm.posterior.prior import information, told_by_prior
+from dpm.posterior.prior import information, told_by_prior, told_together
+from dpm.posterior.spreads import spreads_near_zero
 from dpm.types import Key, Model
 
 
@@ -43,9 +44,11 @@ def fit(model: Model, cohort: Cohort, *, method: Method | str, key: Key, keep_su
     except DPMError as error:
         if not error.subjects:
             raise
-        raise error.named(cohort.subjects.index) from error
+        raise error.named(cohort.subjects.index.to_list()) from error
     posterior = Posterior.of(model, cohort, ready.encodings, draws, method=repr(method), keep_subjects=keep_subjects)
     notes += tuple(draws.facts.get("notes", ()))
     notes += coarse_integrals(posterior, ready.records, key=jax.random.fold_in(key, 2))
     notes += told_by_prior(information(posterior, ready.records, key=jax.random.fold_in(key, 1)))
+    notes += spreads_near_zero(posterior, ready.data)
+    notes += told_together(posterior, ready.records, key=jax.random.fold_in(key, 1))
     return replace(posterior, provenance={**posterior.provenance, "notes": list(notes)}) if notes else posterior

@@ -14,6 +14,8 @@ from dpm.cohort.records import Records
 from dpm.errors import ModelError
 from dpm.inference.hierarchy import Hierarchy
 from dpm.posterior.estimable import refuse_impossible_data, refuse_missing_as_values, require_paces
+from dpm.posterior.separation import separations
+from dpm.posterior.spreads import spreads_from_one
 from dpm.types import Model
 
 BUCKETS_FROM = 100_000
@@ -50,7 +52,7 @@ def prepared(model: Model, cohort: Cohort) -> Prepared:
     refuse_missing_as_values(model, records)
     _refuse_limits_as_values(model, cohort, records)
     refuse_impossible_data(model, cohort, records)
-    notes = tuple(require_paces(model, cohort))
+    notes = (*require_paces(model, cohort), *spreads_from_one(model, cohort), *separations(model, records))
     large = records.time.size > BUCKETS_FROM
     return Prepared(encodings, records, bucketed(records, cohort.visit_counts) if large else records, notes)
 

@@ -22,6 +22,10 @@ PRIOR_DRAWS = 1000
 LEARNED = 0.1
 """A value of which the data took away less than this share of its prior variance is told by its prior."""
 
+TOGETHER = 0.2
+"""A combination of values, each of which the data tell, is told by its prior under this share; higher, since it is the
+extreme of several and is read from draws."""
+
 PERCENTILES = (5, 25, 50, 75, 95)
 
 
@@ -83,6 +87,42 @@ def told_by_prior(table: pd.DataFrame) -> tuple[str, ...]:
     return (
         f"The data hardly tell {', '.join(weak)}: less than {LEARNED:.0%} of the prior variance is gone. What rests on "
         "these values rests on their priors.",
+    )
+
+
+def told_together(posterior: Posterior, records: Records, *, key: Key) -> tuple[str, ...]:
+    r"""A sentence on values of which the data tell a combination alone; none where they tell each.
+
+    Of two values that enter as their sum, each loses half of its prior variance and their difference nothing. Among
+    values that are each learned, in prior sds, a principal axis $v$ of the posterior is looked at where
+    $\mathrm{var}(v^\top\varphi \mid y) / \mathrm{var}(v^\top\varphi)$ is near one.
+
+    Args:
+        posterior: of the fit.
+        records: of the fit, `cohort.records(posterior.encodings)`.
+        key: of draws from the prior.
+    """
+    hierarchy = posterior.hierarchy(records)
+    prior = np.asarray(prior_vectors(hierarchy, records, PRIOR_DRAWS, key=key))
+    told = np.asarray(posterior.vectors(hierarchy))
+    scale = prior.std(axis=0)
+    learned = 1.0 - (told.std(axis=0) / np.where(scale > 0, scale, np.inf)) ** 2
+    chosen = np.flatnonzero((scale > 0) & (learned >= LEARNED))
+    if chosen.size < 2:
+        return ()
+    before, after = (draws[:, chosen] / scale[chosen] for draws in (prior, told))
+    _, axes = np.linalg.eigh(np.cov(after, rowvar=False))
+    kept = (after @ axes).var(axis=0) / (before @ axes).var(axis=0)
+    names = np.array(hierarchy.population_names())[chosen]
+    found = [
+        ", ".join(names[np.abs(axes[:, k]) > 0.3])
+        for k in np.flatnonzero(kept > 1.0 - TOGETHER)
+        if np.isfinite(kept[k])
+    ]
+    return tuple(
+        f"The data tell only a combination of {of}: along another, less than {TOGETHER:.0%} of the prior variance is "
+        "gone. What rests on each of these values rests on their priors."
+        for of in found
     )
 
 
