@@ -21,8 +21,8 @@ MOST_ROWS = 20_000
 
 ENDLESS = "the likelihood rises without end with that effect, and how large it is rests on its prior."
 
-type Rows = Float[np.ndarray, "row column"]
-type Columns = Mapping[str, Float[np.ndarray, " row"]]
+type Rows = Float[np.ndarray, "_row _column"]
+type Columns = Mapping[str, Float[np.ndarray, " _row"]]
 type Wins = Callable[[Columns], bool]
 
 
