@@ -60,3 +60,33 @@ class ApproximateFit(Section):
     errors: Literal["hessian", "sandwich"] | None = None
     importance: Count | None = None
     gate: GateChoice = GateChoice()
+
+
+class GuidedFit(Section):
+    """A guide by Variational, weighed by the marginal likelihood; what it does not reach stops the study.
+
+    What is not given is dpm's default.
+    """
+
+    method: Literal["Variational"]
+    family: Literal["mean-field", "low-rank", "structured"] | None = None
+    rank: Count | None = None
+    start: Literal["laplace", "pathfinder", "prior"] | None = None
+    samples: Count | None = None
+    steps: Count | None = None
+    proposals: Draws | None = None
+    draws: Draws | None = None
+    level: Literal["focei", "laplace", "quadrature", "qmc"] | None = None
+    n_nodes: Count | None = None
+    gate: GateChoice = GateChoice()
+
+
+class ChosenFit(Section):
+    """dpm chooses NUTS, MarginalNUTS or Laplace by the size and kind of the problem; the report says which and why."""
+
+    method: Literal["auto"]
+    gate: GateChoice = GateChoice()
+
+
+METHODS = ("NUTS", "MarginalNUTS", "Laplace", "Variational", "auto")
+"""The words for it."""

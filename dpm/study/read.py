@@ -13,6 +13,7 @@ from dpm.cohort.role import Name
 from dpm.errors import CohortError, StudyError
 from dpm.study.fields import Build, meant
 from dpm.study.hashing import sha256_of_bytes
+from dpm.study.method_choice import METHODS
 from dpm.study.schema import Study
 
 SHOWN = 4
@@ -167,7 +168,7 @@ def as_written(value: Any) -> str:
 def _tag(where: str, kind: str, context: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """A table whose kind decides which keys it has."""
     key = str(context["discriminator"]).strip("'")
-    tags = {"method": ["NUTS", "MarginalNUTS", "Laplace"], "type": ["mean_change", "slope_difference"]}[key]
+    tags = {"method": list(METHODS), "type": ["mean_change", "slope_difference"]}[key]
     got = f'"{context["tag"]}"' if kind == "union_tag_invalid" else "none"
     return f"{where}.{key}", f"one of {', '.join(tags)}", got, meant(str(context.get("tag", "")), tags)
 

@@ -23,7 +23,7 @@ from dpm.study.fields import (
     require_distinct,
     require_one_of,
 )
-from dpm.study.method_choice import ApproximateFit, MarginalFit, SampledFit
+from dpm.study.method_choice import ApproximateFit, ChosenFit, GuidedFit, MarginalFit, SampledFit
 
 Strategy = Literal["hypothetical"]
 """What an estimand does about an intercurrent event, in the words of ICH E9(R1); those dpm can carry out."""
@@ -276,7 +276,7 @@ class Study(Section):
     fitness: FitnessChoice = FitnessChoice()
     cohorts: Cohorts
     model: ModelChoice
-    fit: Annotated[SampledFit | MarginalFit | ApproximateFit, Field(discriminator="method")]
+    fit: Annotated[SampledFit | MarginalFit | ApproximateFit | GuidedFit | ChosenFit, Field(discriminator="method")]
     check: Check
     arm: Arm = Arm()
     estimand: Annotated[tuple[Question, ...], Field(min_length=1)]

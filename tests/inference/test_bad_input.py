@@ -46,7 +46,7 @@ def curved(course: Callable[[Array, Array], Array], *, noise: type[dist.Distribu
             level = typical + numpyro.sample("effect", dist.Normal(0.0, 1.0))
             with numpyro.plate("visit", data.time.shape[0], dim=-2):
                 mean = numpyro.deterministic("score_mean", course(level, data.time))
-                scored = noise(mean, sd).mask(data.observed["score"])  # type: ignore[call-arg]
+                scored = noise(mean, sd).mask(data.observed["score"])
                 numpyro.sample("score", scored, obs=data.values["score"])
 
     return model

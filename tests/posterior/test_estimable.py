@@ -189,7 +189,9 @@ def test_paces_of_people_seen_once_are_refused() -> None:
         "Take the spread of pace out (pace(None)), or add follow-up: one time shows a place on the course alone."
     )
     without = LatentTime(onset=onset(SPREAD), pace=pace(None), origin="age", reference=45.0)
-    assert "notes" not in fitted(model(clock=without), cohort(once=N)).provenance
+    with pytest.warns(ModelWarning, match=r"measured once in each of 12 subjects.*\(clock_onset_sd, score_level_sd\)"):
+        posterior = fitted(model(clock=without), cohort(once=N))
+    assert posterior.provenance["notes"][0].startswith("score: measured once")
 
 
 def test_paces_of_few_are_said_beside_the_fit() -> None:

@@ -182,7 +182,7 @@ def test_events_at_one_end_of_a_covariate(anyone: bool) -> None:
         },
     )
     hazard = Weibull(log_rate=dist.Normal(0.0, 1.0), shape=dist.LogNormal(0.0, 0.5))
-    model = ProgressionModel(events={"end": Event(hazard, effects={"drug": dist.Normal(0.0, 2.0)})})
+    model = ProgressionModel(events={"end": Event(hazard=hazard, effects={"drug": dist.Normal(0.0, 2.0)})})
     found = notes(model, data)
     assert [note.split(" (")[0] for note in found] == (
         [] if anyone else ["end: every one of 8 events fell on subjects at one end of drug"]

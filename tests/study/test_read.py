@@ -22,9 +22,26 @@ WRONG = {
         'method = "NUTS"',
         'method = "NUTSS"',
         "fit.method",
-        ["NUTS, MarginalNUTS, Laplace", 'Did you mean "NUTS"?'],
+        ["NUTS, MarginalNUTS, Laplace, Variational, auto", 'Did you mean "NUTS"?'],
     ),
-    "no method": ('method = "NUTS"\n', "", "fit.method", ["one of NUTS, MarginalNUTS, Laplace", "got none"]),
+    "a guide kept though it is refused": (
+        'method = "NUTS"\ndraws = 10',
+        'method = "Variational"\non_unreliable = "flag"',
+        "fit.on_unreliable",
+        ["one of the keys method, family, rank, start"],
+    ),
+    "setting of a method that dpm chooses": (
+        'method = "NUTS"\ndraws = 10',
+        'method = "auto"\ndraws = 10',
+        "fit.draws",
+        ["one of the keys method, gate"],
+    ),
+    "no method": (
+        'method = "NUTS"\n',
+        "",
+        "fit.method",
+        ["one of NUTS, MarginalNUTS, Laplace, Variational, auto", "got none"],
+    ),
     "missing table": (
         '[cohorts]\nhistory = { arm = "placebo" }\ntrial = { arm = "active" }\n',
         "",

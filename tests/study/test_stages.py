@@ -1,5 +1,6 @@
 """The real stages on the shipped study, made small: every table of a run, twice the same."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,10 @@ import pytest
 import xarray as xr
 
 from dpm.checks.convergence import Gate
+from dpm.errors import InferenceError
+from dpm.inference.laplace import Laplace
 from dpm.inference.nuts import NUTS
+from dpm.inference.variational import Variational
 from dpm.report.run_folder import NUMBERS, TEXTS, TRUTHS, read_run
 from dpm.study.ledger import Ledger
 from dpm.study.materials import Materials
@@ -19,7 +23,8 @@ from dpm.study.runner import run_study
 from dpm.study.shipped import demo_study
 from dpm.study.stage import News
 from dpm.study.stages import STAGES
-from dpm.study.stages.fit import method_of
+from dpm.study.stages import fit as fit_stage
+from dpm.study.stages.fit import in_words, method_of
 from dpm.study.stages.gate import gate_of
 from dpm.study.verify import verify
 
@@ -134,13 +139,62 @@ def test_a_stage_done_again_gives_the_same_bytes(stage: str, study: Path, finish
     assert {path: path.read_bytes() for path in (finished / stage).iterdir()} == before
 
 
-def test_the_gate_and_method_of_a_study_reach_the_library(tmp_path: Path) -> None:
+DEFAULT = 'method = "NUTS"\nchains = 4\nwarmup = 300\ndraws = 1000\n'
+"""How the shipped study is fitted."""
+
+
+def asking(folder: Path, fitted: str) -> Materials:
+    """The shipped study with another way to fit."""
     text = demo_study().read_text(encoding="utf-8")
-    path = tmp_path / "study.toml"
-    path.write_text(text.replace("[check]", "[fit.gate]\nr_hat = 1.05\n\n[check]", 1), encoding="utf-8")
-    materials = Materials(file=read_study(path), run=tmp_path)
+    assert text.count(DEFAULT) == 1
+    (folder / "study.toml").write_text(text.replace(DEFAULT, fitted), encoding="utf-8")
+    return Materials(file=read_study(folder / "study.toml"), run=folder / "run")
+
+
+def test_the_gate_and_method_of_a_study_reach_the_library(tmp_path: Path) -> None:
+    materials = asking(tmp_path, f"{DEFAULT}\n[fit.gate]\nr_hat = 1.05\n")
     assert gate_of(materials) == Gate(r_hat=1.05)
-    assert method_of(materials) == NUTS(chains=4, warmup=300, draws=1000, progress=False)
+    assert method_of(materials) == (NUTS(chains=4, warmup=300, draws=1000, progress=False), "")
+
+
+def test_a_guide_that_a_study_asks_for(tmp_path: Path) -> None:
+    materials = asking(tmp_path, 'method = "Variational"\nfamily = "low-rank"\nrank = 3\nproposals = 500\n')
+    asked, why = method_of(materials)
+    assert asked == Variational(family="low-rank", rank=3, proposals=500, progress=False) and not why
+    assert asked.on_unreliable == "refuse"  # and no study file can say otherwise
+    assert in_words(asked) == (
+        "variational, a guide of a covariance of low rank; 1,000 draws, resampled from 500 proposals weighted by the "
+        "marginal likelihood"
+    )
+
+
+def test_a_guide_that_is_refused_refuses_the_study(tmp_path: Path) -> None:
+    guide = 'method = "Variational"\nfamily = "mean-field"\nstart = "prior"\nsteps = 500\nproposals = 50\n'
+    materials = asking(tmp_path, guide)
+    with pytest.raises(InferenceError, match=r"stage fit: Variational: expected a bound that has come to rest"):
+        run_study(materials, STAGES, last="gate", tell=lambda news: None)
+    assert not (materials.run / "fit").exists()
+    assert Ledger(materials.run / "ledger.jsonl").entries()[-1]["event"] == "refused"
+
+
+def test_a_choice_left_to_dpm(tmp_path: Path) -> None:
+    method, why = method_of(asking(tmp_path, 'method = "auto"\n'))
+    assert method == NUTS(progress=False)
+    assert why == "method: NUTS, exact and quick enough for 154 subjects with 2 effects each."
+
+
+def test_a_run_says_what_was_chosen_and_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    why = "method: Laplace, since this is a test."
+    monkeypatch.setattr(fit_stage, "chosen", lambda model, records: (Laplace(draws=50), why))
+    materials = asking(tmp_path, 'method = "auto"\n')
+    news: list[News] = []
+    run_study(materials, STAGES, last="fit", tell=news.append)
+    assert why in [each.text for each in news if each.kind == "note"]
+    said = json.loads((materials.run / "fit" / "model.json").read_text(encoding="utf-8"))["method"]
+    assert said.startswith("normal approximation at the maximum of the posterior density")
+    assert said.endswith("; chosen by dpm: Laplace, since this is a test.")
+    provenance = Materials(file=materials.file, run=materials.run).posterior.provenance
+    assert provenance["method"].startswith("Laplace(") and why in provenance["notes"]
 
 
 KILLED = """

@@ -44,7 +44,7 @@ def visual_checks(context: Context, *, key: Key) -> pd.DataFrame:
 def coverage_of(context: Context, *, key: Key) -> pd.DataFrame:
     """Coverage of the first estimand's outcome. Refits are by Laplace, with the study's settings if it has any."""
     materials, asked = context.materials, context.materials.study.check
-    method = method_of(materials)
+    method, _ = method_of(materials)
     return held_out_coverage(
         materials.model,
         materials.history,

@@ -6,44 +6,68 @@ import pandas as pd
 
 from dpm.checks.convergence import parameter_table
 from dpm.components.describe import describe_model
+from dpm.inference.automatic import chosen
 from dpm.inference.checkpoint import Checkpoint
 from dpm.inference.laplace import Laplace
 from dpm.inference.marginal_nuts import MarginalNUTS
 from dpm.inference.nuts import NUTS
+from dpm.inference.variational import Variational
 from dpm.posterior.fit import fit
 from dpm.study.materials import Materials
-from dpm.study.method_choice import MarginalFit, SampledFit
+from dpm.study.method_choice import ApproximateFit, GuidedFit, MarginalFit, SampledFit
 from dpm.study.stage import Context
 
+Chosen = NUTS | MarginalNUTS | Laplace | Variational
 
-def method_of(materials: Materials) -> NUTS | MarginalNUTS | Laplace:
-    """The method the study asks for; what it leaves open is the method's own default."""
-    chosen = materials.study.fit
-    settings = chosen.model_dump(exclude={"method", "gate"}, exclude_none=True)
-    if isinstance(chosen, SampledFit):
-        return NUTS(**settings, progress=materials.progress)
-    if isinstance(chosen, MarginalFit):
-        return MarginalNUTS(**settings, progress=materials.progress)
-    return Laplace(**settings)
+
+def method_of(materials: Materials) -> tuple[Chosen, str]:
+    """The method the study asks for, and why where it leaves that to dpm; other settings are the method's defaults."""
+    asked = materials.study.fit
+    settings = asked.model_dump(exclude={"method", "gate"}, exclude_none=True)
+    if isinstance(asked, SampledFit):
+        return NUTS(**settings, progress=materials.progress), ""
+    if isinstance(asked, MarginalFit):
+        return MarginalNUTS(**settings, progress=materials.progress), ""
+    if isinstance(asked, GuidedFit):
+        return Variational(**settings, progress=materials.progress), ""
+    if isinstance(asked, ApproximateFit):
+        return Laplace(**settings), ""
+    method, why = chosen(materials.model, materials.history.records())
+    assert isinstance(method, NUTS | MarginalNUTS | Laplace)
+    shown = method if isinstance(method, Laplace) else replace(method, progress=materials.progress)
+    return shown, why
 
 
 def run(context: Context) -> str:
-    """Fit, and describe the model and its draws."""
+    """Fit, and describe the model and its draws.
+
+    Raises:
+        InferenceError: the method failed, or its answer cannot be relied on.
+    """
     materials = context.materials
-    method = method_of(materials)
+    method, why = method_of(materials)
     if isinstance(method, NUTS | MarginalNUTS):
         method = replace(method, checkpoint=Checkpoint(folder=context.checkpoint))
+    if why:
+        context.note(why)
     posterior = fit(materials.model, materials.history, method=method, key=context.key)
     # Without the times it took, so that the same draws are the same bytes; the manifest has the time of every stage.
     timeless = {name: value for name, value in posterior.provenance.items() if not name.startswith("seconds")}
-    replace(posterior, provenance=timeless).save(context.path("fit/posterior.nc"))
+    notes = [*([why] if why else []), *posterior.provenance.get("notes", [])]
+    replace(posterior, provenance={**timeless, **({"notes": notes} if notes else {})}).save(
+        context.path("fit/posterior.nc")
+    )
     description = describe_model(materials.model)
     description["limitations"] += posterior.provenance.get("notes", [])
     counts = {name: posterior.provenance[name] for name in ("n_subjects", "n_visits")}
-    context.json("fit/model.json", {**description, **counts, "method": in_words(method)})
+    said = in_words(method) + (f"; {REASON}{why.removeprefix('method: ')}" if why else "")
+    context.json("fit/model.json", {**description, **counts, "method": said})
     context.table("fit/parameters.csv", labelled(parameter_table(posterior), description["priors"]))
     return f"{posterior.n_draws:,} draws"
 
+
+REASON = "chosen by dpm: "
+"""Before the reason of a choice that the study left open."""
 
 LEVELS = {
     "focei": "FOCEI",
@@ -54,13 +78,26 @@ LEVELS = {
 """How the effects of a subject are integrated out, in words."""
 
 
-def in_words(method: NUTS | MarginalNUTS | Laplace) -> str:
+FAMILIES = {
+    "mean-field": "independent values",
+    "low-rank": "a covariance of low rank",
+    "structured": "effects given population values",
+}
+"""Of a guide, in words."""
+
+
+def in_words(method: Chosen) -> str:
     """The settings that a reader of the report needs."""
     if isinstance(method, NUTS | MarginalNUTS):
         said = f"NUTS, {method.chains} chains of {method.warmup:,} warm-up and {method.draws:,} kept draws"
         if isinstance(method, NUTS):
             return said
         return f"{said} of population values (marginal likelihood: {LEVELS[method.level]})"
+    if isinstance(method, Variational):
+        return (
+            f"variational, a guide of {FAMILIES[method.family]}; {method.draws:,} draws, resampled from "
+            f"{method.proposals:,} proposals weighted by the marginal likelihood"
+        )
     maximum = {"map": "maximum of the posterior density", "ml": "maximum of the likelihood"}[method.objective]
     draws = f"{method.draws:,} draws"
     if method.importance:
