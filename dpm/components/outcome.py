@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -131,8 +132,28 @@ class Outcome:
         trajectory: its course, or the name of a latent course of the model that several outcomes share.
         noise: how a measurement lies around the course.
         changes: what bends the course, in order, by a name of your own: treatment, trial entry, mode of capture.
+
+    Raises:
+        ModelError: one of them is something else, or lacks a value.
     """
 
     trajectory: Trajectory | str
     noise: Noise
     changes: Mapping[str, Change] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        parts: list[tuple[str, object, type | UnionType, str]] = [
+            (
+                "trajectory",
+                self.trajectory,
+                Trajectory | str,
+                "a trajectory, such as Linear(...), or a latent one's name",
+            ),
+            ("noise", self.noise, Noise, "a noise, such as Gaussian(sd=...)"),
+            *((f"changes.{name}", one, Change, "a change of the course") for name, one in self.changes.items()),
+        ]
+        for name, part, kind, expected in parts:
+            if not isinstance(part, kind):
+                raise ModelError(f"Outcome: {name}", expected, type(part).__name__)
+            if isinstance(part, Trajectory | Noise | Change):
+                part.scalars()

@@ -11,7 +11,7 @@ from numpyro.distributions import biject_to
 from dpm.cohort.records import Records
 from dpm.components.covariate_effect import Effects, Horseshoe, covariate_terms, effect_priors
 from dpm.components.grouping import Groups, group_priors, group_terms
-from dpm.components.scalar import Prior, Scalar, among, sample_scalar
+from dpm.components.scalar import Prior, Scalar, among, refuse_many, refuse_negative, sample_scalar
 from dpm.errors import ModelError
 from dpm.types import Array, PerSubject, PerVisit
 
@@ -85,6 +85,9 @@ class Parameter:
             $\omega_W$: two eyes of one person, or one occasion and the next.
         link: $g$, a plain function such as `jax.numpy.exp`.
         horseshoe: many covariates of which few matter.
+
+    Raises:
+        ModelError: a prior is of several values, or a spread may be below zero.
     """
 
     typical: Scalar | ByClass
@@ -94,6 +97,18 @@ class Parameter:
     within: Mapping[str, Scalar] = field(default_factory=dict)
     link: Callable[[Array], Array] = identity
     horseshoe: Horseshoe | None = None
+
+    def __post_init__(self) -> None:
+        several = {"typical": self.typical, **{f"effects.{name}": effect for name, effect in self.effects.items()}}
+        spreads: dict[str, object] = {
+            "subject": self.subject,
+            **{f"groups.{name}": spread for name, spread in self.groups.items()},
+            **{f"within.{name}": spread for name, spread in self.within.items()},
+        }
+        for name, value in (several | spreads).items():
+            refuse_many(f"Parameter: {name}", value)
+        for name, value in spreads.items():
+            refuse_negative(f"Parameter: {name}", value)
 
     def fixed_part(self, name: str, records: Records, subtype: Array | None = None) -> PerSubject:
         """Typical value, covariate effects and groups; samples their sites, outside the plate.

@@ -17,7 +17,7 @@ from dpm.components.covariate_model import CovariateModel
 from dpm.components.event import Process
 from dpm.components.outcome import Outcome
 from dpm.components.parameter import ByClass, Parameter
-from dpm.components.scalar import Scalar, sample_scalar
+from dpm.components.scalar import ByLevel, Scalar, sample_scalar
 from dpm.components.states import MultiState
 from dpm.components.subtype import Subtypes
 from dpm.components.trajectory import Trajectory
@@ -59,8 +59,9 @@ class ProgressionModel:
         card: what the model is for.
 
     Raises:
-        ModelError: two sites would have the same name, an outcome names a latent course that is not there, or a
-            parameter has values for other classes than the model's.
+        ModelError: a part is of another kind, two sites would have the same name, an outcome names a latent course
+            that is not there, a parameter has values for other classes than the model's, or a course that events may
+            follow has a value by visit.
     """
 
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
@@ -74,6 +75,7 @@ class ProgressionModel:
     card: ModelCard | None = None
 
     def __post_init__(self) -> None:
+        self._refuse_other_kinds()
         for name, outcome in self.outcomes.items():
             if isinstance(outcome.trajectory, str) and outcome.trajectory not in self.latent:
                 have = ", ".join(self.latent) or "none"
@@ -82,6 +84,7 @@ class ProgressionModel:
             if early:
                 do = "Changes after it would bend what belongs to a single visit."
                 raise ModelError(f"outcomes.{name}.changes", f"{early[0]} after all others", "others after it", do)
+        self._refuse_by_visit()
         names = [*self.outcomes, *self.latent, *self.events, *self.states, "clock"]
         for name in names:
             if names.count(name) > 1:
@@ -92,6 +95,31 @@ class ProgressionModel:
                 do = "Give the model subtypes=Subtypes(...), and the parameter a value for each of its classes."
                 got = f"values for {len(parameter.typical.values)} classes, of a model with {classes}"
                 raise ModelError(name, "a value for each class of the model", got, do)
+
+    def _refuse_by_visit(self) -> None:
+        """An event follows a course at any time, where no visit says which level holds."""
+        if not (self.events or self.states):
+            return
+        lasting = {name: change.scalars() for name, change in self.changes().items() if not change.last}
+        courses = {name: course.scalars() for name, course in self.trajectories().items()}
+        for name, scalars in {**courses, **lasting}.items():
+            for key, scalar in scalars.items():
+                if isinstance(scalar, ByLevel):
+                    do = "Give it one value, or put what belongs to a visit among the changes (CaptureMode)."
+                    expected = "one value at all times of a course that events or states stand beside"
+                    raise ModelError(f"{name}_{key}", expected, f"a value by {scalar.by}", do)
+
+    def _refuse_other_kinds(self) -> None:
+        kinds: dict[str, tuple[Mapping[str, object], type, str]] = {
+            "outcomes": (self.outcomes, Outcome, "an Outcome(trajectory, noise)"),
+            "latent": (self.latent, Trajectory, "a trajectory, such as Linear(...)"),
+            "events": (self.events, Process, "an Event(...) or Competing(...)"),
+            "states": (self.states, MultiState, "a MultiState(...)"),
+        }
+        for where, (parts, kind, expected) in kinds.items():
+            for name, part in parts.items():
+                if not isinstance(part, kind):
+                    raise ModelError(f"{where}.{name}", expected, type(part).__name__)
 
     def __str__(self) -> str:
         from dpm.components.describe import model_text  # describing imports what it describes

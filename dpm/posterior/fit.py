@@ -6,7 +6,7 @@ from dataclasses import replace
 import jax
 
 from dpm.cohort.cohort import Cohort
-from dpm.errors import DPMError
+from dpm.errors import DPMError, InferenceError, ModelError
 from dpm.inference.automatic import chosen
 from dpm.inference.draws import Method
 from dpm.posterior.integrals import coarse_integrals
@@ -33,6 +33,7 @@ def fit(model: Model, cohort: Cohort, *, method: Method | str, key: Key, keep_su
         ModelError: the model cannot be fitted to this cohort, see `prepared`.
         InferenceError: the method failed; the message says where, and at which subjects.
     """
+    require_kinds(model=model, cohort=cohort, method=method, key=key)
     ready = prepared(model, cohort)
     notes = ready.notes
     if isinstance(method, str):
@@ -52,3 +53,26 @@ def fit(model: Model, cohort: Cohort, *, method: Method | str, key: Key, keep_su
     notes += spreads_near_zero(posterior, ready.data)
     notes += told_together(posterior, ready.records, key=jax.random.fold_in(key, 1))
     return replace(posterior, provenance={**posterior.provenance, "notes": list(notes)}) if notes else posterior
+
+
+def require_kinds(*, model: object, cohort: object, method: object, key: object) -> None:
+    """Refuse what is not a model, a cohort, a method or a key at all; see `fit`.
+
+    Raises:
+        ModelError: the model or the cohort is something else.
+        InferenceError: the method or the key is.
+    """
+    if isinstance(model, type) or not callable(model):
+        do = "Build it first, such as by ProgressionModel(...), or pass the function itself."
+        raise ModelError("fit: model", "a function of records, such as a ProgressionModel", _kind(model), do)
+    if not isinstance(cohort, Cohort):
+        do = "Read the table first: dpm.read_cohort(table, roles)."
+        raise ModelError("fit: cohort", "a Cohort", _kind(cohort), do)
+    if isinstance(method, type) or not isinstance(method, Method | str):
+        raise InferenceError("fit: method", 'a method such as dpm.NUTS(), or "auto"', _kind(method))
+    if not isinstance(key, jax.Array):
+        raise InferenceError("fit: key", "a JAX key", _kind(key), "Make one of a number: jax.random.key(1).")
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
