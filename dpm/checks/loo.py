@@ -193,12 +193,14 @@ def tell(what: str, total: int, shown: bool) -> Callable[[int], None]:
 
 
 @contextmanager
-def located(where: str) -> Iterator[None]:
-    """Say in an error of a fit which of many it was."""
+def located(where: str, ids: pd.Index | None = None) -> Iterator[None]:
+    """Say in an error of a fit which of many it was, and name its subjects, whose ids are given."""
     try:
         yield
     except DPMError as error:
-        raise type(error)(f"{where}: {error.where}", error.expected, error.got, error.do) from error
+        named = error if ids is None else error.named(ids.to_list())
+        at = f"{where}: {error.where}"
+        raise type(error)(at, error.expected, error.got, error.do, named.subjects) from error
 
 
 def _weighted(
@@ -241,7 +243,7 @@ def _refitted(
     said = tell("loo: patients refitted without", len(chosen), progress)
     for done, position in enumerate(chosen):
         others = np.delete(np.arange(cohort.n_subjects), position)
-        with located(f"loo: without {cohort.subjects.index[position]}"):
+        with located(f"loo: without {cohort.subjects.index[position]}", cohort.subjects.index[others]):
             draws = method.run(same, likelihood.records.take(others), key=jax.random.fold_in(key, int(position)))
         fitted = Posterior.of(same, cohort, posterior.encodings, draws, method=repr(method))
         vectors = fitted.vectors(likelihood.marginal.hierarchy)

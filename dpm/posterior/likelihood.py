@@ -15,7 +15,7 @@ from dpm.cohort.records import Records
 from dpm.errors import PosteriorError
 from dpm.inference.accuracy import finer
 from dpm.inference.batching import batch_size
-from dpm.inference.conditional import Effects
+from dpm.inference.chunks import Chunks, chunked
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import MOST_EFFECTS, Level, Marginal
 from dpm.posterior.posterior import LEADING, Posterior
@@ -24,8 +24,9 @@ from dpm.types import Array, Float, Key
 NODES = {"quadrature": 9, "qmc": 1024}
 """By default: per effect, and in all."""
 
-CELLS = 4e6
-"""Values that may be computed at once, so that memory stays bounded in large cohorts."""
+CELLS = 4_000_000
+"""Values that may be computed at once: draws times nodes times visits times subjects. Subjects are worked on in chunks,
+so that memory holds so many, however many subjects and nodes there are."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,14 +74,11 @@ class SubjectLikelihood:
         Raises:
             PosteriorError: a subject has none at some draw; the error names these subjects.
         """
-        start = jnp.zeros((self.marginal.hierarchy.n_effects, self.records.n_subjects))
-        _, modes = _at_one(self.centre, start, self.records, self.marginal)
-        near = jnp.where(jnp.isfinite(modes), modes, 0.0)
-        most = int(np.clip(CELLS / (self.records.time.size * max(len(self.marginal.nodes), 1)), 1, 64))
-        found = np.asarray(_at_draws(self.vectors, near, self.records, self.marginal, most))
+        start = np.zeros((self.marginal.hierarchy.n_effects, self.records.n_subjects))
+        _, modes = self._at_centre(self.marginal)
+        found = self._at_draws(np.where(np.isfinite(modes), modes, 0.0))
         if not np.isfinite(found).all():  # a mode far from that at the centre may still be reached from zero
-            again = np.asarray(_at_draws(self.vectors, start, self.records, self.marginal, most))
-            found = np.where(np.isfinite(found), found, again)
+            found = np.where(np.isfinite(found), found, self._at_draws(start))
         self._refuse_lost(found)
         return found
 
@@ -92,10 +90,24 @@ class SubjectLikelihood:
         hierarchy = self.marginal.hierarchy
         if not hierarchy.n_effects:
             return np.zeros(self.records.n_subjects)
-        start = jnp.zeros((hierarchy.n_effects, self.records.n_subjects))
-        levels = (finer(self.marginal, key=key), self.marginal)
-        values = [_at_one(self.centre, start, self.records, level)[0] for level in levels]
-        return np.asarray(values[0] - values[1])
+        values = [self._at_centre(level)[0] for level in (finer(self.marginal, key=key), self.marginal)]
+        return values[0] - values[1]
+
+    def _at_draws(self, start: Float[np.ndarray, "effect subject"]) -> Float[np.ndarray, "draw subject"]:
+        """Of every draw, searches beginning at `start`; not finite where one found no mode."""
+        (chunks,) = chunked(self.records, cells=_cells(self.marginal))
+        one = chunks.counted.shape[1] * self.records.time.shape[0] * max(len(self.marginal.nodes), 1)
+        most = int(np.clip(CELLS / one, 1, 64))
+        return chunks.join(_at_draws(self.vectors, chunks.split(start), chunks, self.marginal, most))
+
+    def _at_centre(
+        self, marginal: Marginal
+    ) -> tuple[Float[np.ndarray, " subject"], Float[np.ndarray, "effect subject"]]:
+        """At the mean of the draws: log likelihoods and modes, searches beginning at zero."""
+        (chunks,) = chunked(self.records, cells=_cells(marginal))
+        start = np.zeros((marginal.hierarchy.n_effects, self.records.n_subjects))
+        each, modes = _at_one(self.centre, chunks.split(start), chunks, marginal)
+        return chunks.join(each), chunks.join(modes)
 
     def _refuse_lost(self, found: Float[np.ndarray, "draw subject"]) -> None:
         lost = (~np.isfinite(found)).sum(axis=0)
@@ -158,15 +170,30 @@ def _at_level(hierarchy: Hierarchy, level: Level | None, n_nodes: int | None, *,
     return Marginal.at(hierarchy, level, n_nodes=n_nodes or NODES.get(level, 9), key=key)
 
 
+def _cells(marginal: Marginal) -> int:
+    """Visits times subjects of a chunk."""
+    return max(CELLS // max(len(marginal.nodes), 1), 1)
+
+
 @partial(jax.jit, static_argnums=3)
-def _at_one(vector: Array, start: Effects, records: Records, marginal: Marginal) -> tuple[Array, Effects]:
-    each, modes = marginal.log_marginal(vector, records, start)
-    return each, modes.effects
+def _at_one(vector: Array, starts: Array, chunks: Chunks, marginal: Marginal) -> tuple[Array, Array]:
+    def of_chunk(item: tuple[Array, tuple[Array, ...]]) -> tuple[Array, Array]:
+        each, modes = marginal.log_marginal(vector, chunks.records(item[1]), item[0])
+        return each, modes.effects
+
+    return lax.map(of_chunk, (starts, chunks.arrays))
 
 
 @partial(jax.jit, static_argnums=(3, 4))
-def _at_draws(vectors: Array, start: Effects, records: Records, marginal: Marginal, most: int) -> Array:
-    def one(vector: Array) -> Array:
-        return marginal.log_marginal(vector, records, start)[0]
+def _at_draws(vectors: Array, starts: Array, chunks: Chunks, marginal: Marginal, most: int) -> Array:
+    """Axes `(chunk, draw, subject)`: chunk after chunk, in each `most` draws at once."""
 
-    return lax.map(one, vectors, batch_size=batch_size(vectors.shape[0], most))
+    def of_chunk(item: tuple[Array, tuple[Array, ...]]) -> Array:
+        own = chunks.records(item[1])
+
+        def one(vector: Array) -> Array:
+            return marginal.log_marginal(vector, own, item[0])[0]
+
+        return lax.map(one, vectors, batch_size=batch_size(vectors.shape[0], most))
+
+    return lax.map(of_chunk, (starts, chunks.arrays))

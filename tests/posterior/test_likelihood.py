@@ -1,19 +1,25 @@
 """Subjects' marginal likelihoods at the draws of a posterior are those of closed forms, and are refused with names."""
 
+from dataclasses import replace
 from functools import cache
 
+import jax
 import numpy as np
 import numpyro
 import pandas as pd
 import pytest
+from jax import lax
 from jax import numpy as jnp
 from numpyro import distributions as dist
 
 from dpm.cohort import Cohort, Records, read_cohort
 from dpm.cohort.fingerprint import fingerprints
 from dpm.errors import PosteriorError
-from dpm.inference.marginal import Level
+from dpm.inference.chunks import Chunks, chunked
+from dpm.inference.marginal import Level, Marginal
+from dpm.posterior import likelihood as module
 from dpm.posterior.likelihood import SubjectLikelihood, subject_log_likelihood
+from dpm.types import Array
 from tests.checks.lines import KEY, ROLES, certain, closed_form, line, straight, table
 from tests.inference import test_classes as classes
 
@@ -107,3 +113,55 @@ def test_a_fingerprint_knows_values_subjects_and_scale() -> None:
         of(frame.assign(patient=frame["patient"].str.replace("p07", "p77"))),
     }
     assert len(others) == 6
+
+
+# Large cohorts --------------------------------------------------------------------------------------------------------
+
+
+VISITS = 4
+
+
+def many(subjects: int) -> SubjectLikelihood:
+    """The steep model's integral by quadrature, of that many subjects at two draws."""
+    small = SubjectLikelihood.of(certain(line, straight(), DRAWS), straight(), key=KEY, level="quadrature", n_nodes=7)
+    places = np.arange(subjects) % small.records.n_subjects
+    return replace(small, records=small.records.take(places), ids=pd.Index([f"s{k}" for k in range(subjects)]))
+
+
+def test_in_chunks_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each subject's values do not depend on who is worked on beside it, and come back in order."""
+    likelihood = many(90)
+    start = jnp.zeros((likelihood.marginal.hierarchy.n_effects, 90))
+    records, marginal = likelihood.records, likelihood.marginal
+    whole = jax.jit(lambda vectors: lax.map(lambda at: marginal.log_marginal(at, records, start)[0], vectors))
+    monkeypatch.setattr(module, "CELLS", 7 * VISITS * 40)
+    np.testing.assert_allclose(likelihood.each(), whole(likelihood.vectors), rtol=1e-12, atol=1e-12)
+    finer = likelihood.level_error(key=KEY)
+    np.testing.assert_allclose(finer, finer[np.arange(90) % straight().n_subjects], rtol=0, atol=1e-12)
+
+
+def test_memory_is_that_of_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside what goes in and comes out, eight times the subjects need no more memory."""
+    monkeypatch.setattr(module, "CELLS", 7 * VISITS * 100)
+    needed = []
+    for subjects in (400, 3_200):
+        likelihood = many(subjects)
+        marginal = likelihood.marginal
+        (chunks,) = chunked(likelihood.records, cells=module._cells(marginal))
+        assert chunks.counted.shape == (subjects // 100, 100)
+        start = chunks.split(np.zeros((marginal.hierarchy.n_effects, subjects)))
+
+        @jax.jit
+        def run(
+            vectors: Array,
+            start: Array,
+            arrays: tuple[Array, ...],
+            chunks: Chunks = chunks,
+            marginal: Marginal = marginal,
+        ) -> Array:
+            return module._at_draws(vectors, start, replace(chunks, arrays=arrays), marginal, 1)
+
+        compiled = run.lower(likelihood.vectors, start, chunks.arrays).compile()
+        needed.append(compiled.memory_analysis().temp_size_in_bytes)
+    values = 8 * len(likelihood.vectors) * (3_200 - 400)  # one per draw and subject
+    assert needed[1] < 1.1 * needed[0] + 4 * values, needed
