@@ -18,6 +18,9 @@ type Messages = dict[str, dict[str, Any]]
 SHOWN = 6
 """Population values that are named beside a fault."""
 
+FAR = 3.0
+"""Effects that few subjects have, where they are standard normal."""
+
 UNLIKELY = (
     "Keep the course a number at every time and at every value that the priors allow, and the measurements within what "
     "the noise can give."
@@ -42,13 +45,14 @@ class Fault(NamedTuple):
     subjects: tuple[int, ...] = ()
 
 
-def fault_of(hierarchy: Hierarchy, vector: Array | np.ndarray, data: Data) -> Fault | None:
-    """The first site, in the model's order, that is not finite for subjects whose effects are zero; then slopes.
+def fault_of(hierarchy: Hierarchy, vector: Array | np.ndarray, data: Data, *, away: float = 0.0) -> Fault | None:
+    """The first site, in the model's order, that is not finite for subjects whose effects are `away`; then slopes.
 
     Args:
         hierarchy: of the model.
         vector: population values, unconstrained scale.
         data: of all subjects.
+        away: every effect of every subject, unconstrained scale.
 
     Returns:
         None where density and slopes are finite.
@@ -56,22 +60,23 @@ def fault_of(hierarchy: Hierarchy, vector: Array | np.ndarray, data: Data) -> Fa
     at = jnp.asarray(vector)
     with validation_enabled(False):
         for records, places in _parts(data):
-            zeros = jnp.zeros((hierarchy.n_effects, records.n_subjects))
-            each = hierarchy.log_subject(hierarchy.constrain(at), zeros, records)
+            effects = jnp.full((hierarchy.n_effects, records.n_subjects), away)
+            each = hierarchy.log_subject(hierarchy.constrain(at), effects, records)
             one = hierarchy.by_class()[0]
-            log_probs, trace = one._log_probs({**one.constrain(at), **one.effect_values(zeros)}, records)
+            log_probs, trace = one._log_probs({**one.constrain(at), **one.effect_values(effects)}, records)
             found = _of_population(one, log_probs) or _of_subjects(log_probs, trace, records, np.asarray(each))
             if found is None:
-                found = _of_slopes(hierarchy, at, zeros, records)
+                found = _of_slopes(hierarchy, at, effects, records)
             if found is not None:
-                beside = _beside(hierarchy, at)
+                beside = _beside(hierarchy, at) + (f" and effects of {away:g}" if away else "")
                 return Fault(found.why + beside, found.do, tuple(int(places[k]) for k in found.subjects))
     return None
 
 
 def located(problem: InferenceError, hierarchy: Hierarchy, vector: Array | np.ndarray, data: Data) -> InferenceError:
-    """The same refusal, with what is not finite at `vector`; itself where everything is."""
-    fault = fault_of(hierarchy, vector, data)
+    """The same refusal, with what is not finite at `vector` and effects of zero or `FAR`; itself where all of it is."""
+    faults = (fault_of(hierarchy, vector, data, away=away) for away in (0.0, FAR, -FAR))
+    fault = next((one for one in faults if one is not None), None)
     if fault is None:
         return problem
     got = f"{problem.got}: {fault.why}"

@@ -137,6 +137,13 @@ def test_every_method_says_which_site_and_in_whom(name: str) -> None:
     assert str(refusal.value.named(list("abcdef"))).endswith("Subjects d.")
 
 
+def test_a_course_that_is_not_a_number_far_from_typical() -> None:
+    """Finite for the typical subject: draws of a guide meet it, and the refusal says where it lies."""
+    model = curved(lambda level, time: level + time + 0.0 * jnp.log(level - 5.0 + 0.1))
+    with pytest.raises(InferenceError, match=r"the density of score is not a number .*and effects of -3"):
+        METHODS["from the prior"].run(model, DATA, key=KEY)
+
+
 def test_a_search_that_starts_where_the_density_is_zero_looks_elsewhere() -> None:
     """Of the three starts drawn around the prior means, seven times in ten none has a density above zero."""
 
