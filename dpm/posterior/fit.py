@@ -60,7 +60,7 @@ def require_kinds(*, model: object, cohort: object, method: object, key: object)
 
     Raises:
         ModelError: the model or the cohort is something else.
-        InferenceError: the method or the key is.
+        InferenceError: the method or the key is, or JAX computes in 32 bits.
     """
     if isinstance(model, type) or not callable(model):
         do = "Build it first, such as by ProgressionModel(...), or pass the function itself."
@@ -70,6 +70,11 @@ def require_kinds(*, model: object, cohort: object, method: object, key: object)
         raise ModelError("fit: cohort", "a Cohort", _kind(cohort), do)
     if isinstance(method, type) or not isinstance(method, Method | str):
         raise InferenceError("fit: method", 'a method such as dpm.NUTS(), or "auto"', _kind(method))
+    if not jax.config.jax_enable_x64:
+        do = 'Take JAX_ENABLE_X64 out of the environment, or say jax.config.update("jax_enable_x64", True) first.'
+        raise InferenceError(
+            "fit", "JAX with 64-bit numbers", "it switched to 32 bits, which no method is made for", do
+        )
     if not isinstance(key, jax.Array):
         raise InferenceError("fit: key", "a JAX key", _kind(key), "Make one of a number: jax.random.key(1).")
 
