@@ -53,8 +53,15 @@ def scalars_of(component: object) -> dict[str, Scalar]:
         elif isinstance(value, Real) and not {int, bool} & {*_kinds(item)}:
             found[item.name] = float(value)
         elif Scalar in _kinds(item) and not (value is None and type(None) in _kinds(item)):
+            if hasattr(component, "parameters") and _is_parameter(value):
+                continue  # a course takes it as what varies between subjects
             raise ModelError(f"{type(component).__name__}: {item.name}", "a number or a prior", *_neither(value))
     return found
+
+
+def _is_parameter(value: object) -> bool:
+    """Whether it is a `Parameter`, which is made of scalars and is not imported here."""
+    return type(value).__name__ == "Parameter"
 
 
 def _neither(value: object) -> tuple[str, str]:
@@ -62,7 +69,7 @@ def _neither(value: object) -> tuple[str, str]:
     if isinstance(value, jax.Array | np.ndarray):
         do = "Give it a number, such as 1.0, or a prior; what is known of several values, as a narrow prior."
         return "an array", do
-    if any(item == "Parameter" for item in (one.__name__ for one in type(value).__mro__)):
+    if _is_parameter(value):
         return "a Parameter", "It is the population's: give it a number or a prior, or a ByLevel by a factor of visits."
     got = (
         "none"

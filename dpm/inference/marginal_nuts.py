@@ -14,6 +14,7 @@ from dpm.inference.chains import ChainMethod
 from dpm.inference.checkpoint import Checkpoint
 from dpm.inference.chunks import chunked, divided
 from dpm.inference.draws import Draws, host
+from dpm.inference.faults import located
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.importance import LARGEST_PARETO_K
 from dpm.inference.marginal import Level, Marginal
@@ -105,7 +106,10 @@ class MarginalNUTS:
         chosen = np.linspace(0, len(vectors) - 1, min(self.checked, len(vectors))).astype(int)
         found = accuracy(marginal, records, vectors[chosen], start.optimum.effects, key=key)
         if not found.pareto_k <= LARGEST_PARETO_K or found.shift > self.most_shift:
-            raise InferenceError("MarginalNUTS", *self._refusal(found))
+            refusal = InferenceError("MarginalNUTS", *self._refusal(found))
+            if np.isfinite(found.shift):
+                raise refusal
+            raise located(refusal, marginal.hierarchy, start.whitening.centre, records)
         return {
             "finer_level": found.finer,
             "finer_pareto_k": found.pareto_k,

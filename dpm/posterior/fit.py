@@ -72,9 +72,7 @@ def require_kinds(*, model: object, cohort: object, method: object, key: object)
         raise InferenceError("fit: method", 'a method such as dpm.NUTS(), or "auto"', _kind(method))
     if not jax.config.jax_enable_x64:
         do = 'Take JAX_ENABLE_X64 out of the environment, or say jax.config.update("jax_enable_x64", True) first.'
-        raise InferenceError(
-            "fit", "JAX with 64-bit numbers", "it switched to 32 bits, which no method is made for", do
-        )
+        raise InferenceError("fit", "JAX with 64-bit numbers", "32 bits, which no method is made for", do)
     if not isinstance(key, jax.Array):
         raise InferenceError("fit: key", "a JAX key", _kind(key), "Make one of a number: jax.random.key(1).")
 

@@ -11,6 +11,7 @@ from numpyro import distributions as dist
 
 from dpm.cohort.records import Records
 from dpm.components.event import Event
+from dpm.components.growth import Power
 from dpm.components.hazard import Exponential
 from dpm.components.outcome import Gaussian, Noise, Outcome
 from dpm.components.parameter import Parameter
@@ -87,6 +88,12 @@ def test_parts_of_another_kind() -> None:
     ):
         with pytest.raises(ModelError, match=message):
             replaced(ProgressionModel(outcomes={"y": outcome}), **fields).__post_init__()
+
+
+def test_what_may_be_either_varies_between_subjects() -> None:
+    """A course takes a parameter in the place of a population value; a noise, which has no subjects, does not."""
+    course = Power(level=Parameter(1.0), change=Parameter(1.0), exponent=Parameter(2.0))
+    assert {*course.parameters()} == {"level", "change", "exponent"} and not course.scalars()
 
 
 # By level -------------------------------------------------------------------------------------------------------------
