@@ -38,7 +38,7 @@ def test_a_search_that_went_too_far_leaves_no_trace() -> None:
     alone = surface().at(np.array([2.0]))
     visited = surface()
     visited.at(np.array([2.0]))
-    far = visited.at(np.array([-9.0]))
+    far = visited.at(np.array([9.0]))
     assert float(far.negative) > float(alone.negative) + APART
     again = visited.at(np.array([2.0]))
     assert float(again.negative) == pytest.approx(float(alone.negative), rel=1e-12)
@@ -68,12 +68,12 @@ def test_a_fit_does_not_depend_on_where_it_begins() -> None:
 
 
 def test_near_a_mode_a_step_may_follow_the_gradient_alone() -> None:
-    """The objective of a solver of equations is rough in its eighth digit, and its gradient is not."""
+    """The objective of a solver of equations is rough in its sixth digit, and its gradient is not."""
 
     def rough(effects: jax.Array) -> jax.Array:
         smooth = -0.5 * (effects[0] - 1.0) ** 2 - 0.1 * (effects[0] - 1.0) ** 4
-        return smooth + jax.lax.stop_gradient(1e-8 * jnp.sin(1e7 * effects[0]))
+        return smooth + jax.lax.stop_gradient(1e-6 * jnp.sin(1e7 * effects[0]))
 
-    modes = find_modes(rough, jnp.linspace(-2.0, 3.0, 9)[None])
+    modes = find_modes(rough, jnp.linspace(-2.0, 3.0, 99)[None])
     assert bool(modes.converged.all())
     np.testing.assert_allclose(modes.effects[0], 1.0, atol=1e-8)
