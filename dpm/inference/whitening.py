@@ -1,5 +1,6 @@
 """A change of variables under which the posterior near its mode is a standard normal."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -47,18 +48,10 @@ class Whitening(NamedTuple):
     @classmethod
     def at(cls, hierarchy: Hierarchy, records: Data, optimum: Optimum) -> "Whitening":
         """Linearise around a Laplace optimum."""
-        marginal, modes = Marginal(hierarchy), jnp.asarray(optimum.effects)
-
-        def local(vector: Vector, data: Data) -> tuple[Array, Array]:
-            density = marginal.density(hierarchy.constrain(vector), data)
-            followed = implicit_modes(density, modes)
-            _, _, curvature = derivatives(density, followed)
-            return followed, _log_root(blocks.cholesky(curvature)[0])
-
         centre = jnp.asarray(optimum.vector)
         steps = STEP * np.sqrt(np.diag(optimum.covariance))
         points = centre + jnp.concatenate([jnp.zeros((1, centre.size)), jnp.diag(steps), -jnp.diag(steps)])
-        each = jax.jit(lambda v, r: lax.map(lambda one: local(one, r), v))(points, records)
+        each = _local(points, jnp.asarray(optimum.effects), records, hierarchy)
         values, slopes = zip(*(_differences(part, steps) for part in each), strict=True)
         spread = jnp.asarray(np.linalg.cholesky(optimum.covariance))
         return cls(centre, spread, values[0], slopes[0], values[1], slopes[1])
@@ -100,15 +93,34 @@ class Whitening(NamedTuple):
         self, hierarchy: Hierarchy, samples: Sites, records: Data
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Draws of `u` and `w`, leading axes `(chain, draw)`, as named population and subject sites, subjects last."""
-
-        def one(position: Sites) -> tuple[Sites, Sites]:
-            vector, effects, _ = self.colour(position["u"], position["w"])
-            return population_values(hierarchy, vector, records), hierarchy.effect_values(effects)
-
-        population, subjects = jax.jit(jax.vmap(jax.vmap(one)))(samples)
+        population, subjects = _sites(self, samples, records, hierarchy)
         axes = {site.name: site.subject_axis for site in hierarchy.subject}
         last = {name: jnp.moveaxis(value, 2 + (axes[name] or 0), -1) for name, value in subjects.items()}
         return host(population), host(last)
+
+
+@partial(jax.jit, static_argnums=3)
+def _local(
+    points: Float[Array, "point population"], modes: Effects, records: Data, hierarchy: Hierarchy
+) -> tuple[Array, Array]:
+    """At each point, modes that follow `modes` to it, and the root of the conditional covariance there."""
+
+    def local(vector: Vector) -> tuple[Array, Array]:
+        density = Marginal(hierarchy).density(hierarchy.constrain(vector), records)
+        followed = implicit_modes(density, modes)
+        _, _, curvature = derivatives(density, followed)
+        return followed, _log_root(blocks.cholesky(curvature)[0])
+
+    return lax.map(local, points)
+
+
+@partial(jax.jit, static_argnums=3)
+def _sites(whitening: Whitening, samples: Sites, records: Data, hierarchy: Hierarchy) -> tuple[Sites, Sites]:
+    def one(position: Sites) -> tuple[Sites, Sites]:
+        vector, effects, _ = whitening.colour(position["u"], position["w"])
+        return population_values(hierarchy, vector, records), hierarchy.effect_values(effects)
+
+    return jax.vmap(jax.vmap(one))(samples)
 
 
 def _differences(each: Float[Array, "point ..."], steps: Float[np.ndarray, " population"]) -> tuple[Array, Array]:

@@ -18,7 +18,7 @@ from dpm.inference.accuracy import accuracy, finer
 from dpm.inference.chains import ChainMethod
 from dpm.inference.checkpoint import Checkpoint
 from dpm.inference.laplace import Laplace
-from dpm.inference.marginal_nuts import MarginalNUTS, _potential
+from dpm.inference.marginal_nuts import Around, MarginalNUTS, MarginalPotential
 from dpm.inference.progress import Ticker
 from dpm.inference.start import Start
 
@@ -46,7 +46,7 @@ def test_the_potential_is_the_marginal_posterior(monkeypatch: pytest.MonkeyPatch
         return -jnp.sum(prepared.log_marginal(vector, data)[0]) - prior
 
     u = jax.random.normal(KEY, (hierarchy(name).n_population,))
-    found, slope = jax.jit(jax.value_and_grad(_potential(prepared, begun, data)))({"u": u})
+    found, slope = jax.jit(jax.value_and_grad(MarginalPotential(prepared)))({"u": u}, Around.of(begun, data))
     value, gradient = jax.jit(jax.value_and_grad(expected))(u)
     assert float(found) == pytest.approx(float(value), rel=1e-10)
     np.testing.assert_allclose(slope["u"], gradient, rtol=1e-6, atol=1e-7)
