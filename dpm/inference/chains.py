@@ -85,9 +85,7 @@ class Chains:
 
     @property
     def _settings(self) -> Settings:
-        return Settings(
-            self.potential, self.count, self.warmup, self.target_accept, self.max_tree_depth, self.method
-        )
+        return Settings(self.potential, self.count, self.warmup, self.target_accept, self.max_tree_depth, self.method)
 
     def begin(self, starts: Sites, *, key: Key) -> HMCState:
         """The state of every chain at its start, leading axis `chain`."""

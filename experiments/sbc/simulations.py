@@ -1,4 +1,4 @@
-"""Each engine fitted to cohorts whose population values were drawn from the prior: the rank of the truth among draws."""
+"""Fits of cohorts whose population values were drawn from the prior, and the rank of the truth among their draws."""
 
 from dataclasses import dataclass
 from time import perf_counter, process_time
@@ -29,7 +29,7 @@ class Engine:
 
     Attributes:
         name: for the reader.
-        method: as a user would call it, with as many draws as ranks need.
+        method: as a user would call it; of `MarginalNUTS` fewer draws, as many as ranks need.
         exact: whether it claims draws of the posterior, but for Monte Carlo error.
     """
 
@@ -39,10 +39,10 @@ class Engine:
 
 
 ENGINES = {
-    "nuts": Engine(name="NUTS()", method=dpm.NUTS(draws=250, progress=False), exact=True),
+    "nuts": Engine(name="NUTS()", method=dpm.NUTS(progress=False), exact=True),
     "marginal_nuts": Engine(
         name='MarginalNUTS(level="quadrature")',
-        method=dpm.MarginalNUTS(level="quadrature", draws=150, progress=False),
+        method=dpm.MarginalNUTS(level="quadrature", draws=200, progress=False),
         exact=True,
     ),
     "laplace_weighted": Engine(
