@@ -7,7 +7,8 @@ from pathlib import Path
 
 import jax
 
-from experiments.sbc.simulations import ENGINES, SEED, record, simulation
+from experiments.sbc import accuracy, figure, summary, uniform
+from experiments.sbc.simulations import ENGINES, SEED, quantities, record, simulation
 from experiments.sbc.worlds import WORLDS
 
 RESULTS = Path(__file__).parent / "results"
@@ -35,13 +36,32 @@ def run(out: Path, wanted: int, engines: Sequence[str] = tuple(ENGINES)) -> None
             file.write(json.dumps({"number": number, "world": name, "engine": engine, **fit}) + "\n")
 
 
+def summarise(folder: Path) -> None:
+    """Table, figure and what the README shows, from what is stored."""
+    names = {name: quantities(build()) for name, build in WORLDS.items()}
+    fits = [json.loads(line) for line in (folder / "simulations.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = summary.fractions(fits, names)
+    table = uniform.table(rows)
+    kept = {"seed": SEED, "quantities": names, "table": table.to_dict("list")}
+    (folder / "summary.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    figure.draw(rows, folder / "ranks.svg")
+    print(summary.calibration_text(table, fits), summary.gated(fits, names).to_string(), sep="\n\n")
+    if (folder / "accuracy.json").exists():
+        print("", summary.accuracy_text(json.loads((folder / "accuracy.json").read_text(encoding="utf-8"))), sep="\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--simulations", type=int, default=SIMULATIONS, help="of each world")
+    parser.add_argument("--simulations", type=int, default=SIMULATIONS, help="of each world; 0 only summarises")
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
-    parser.add_argument("--out", type=Path, default=RESULTS / "simulations.jsonl")
+    parser.add_argument("--accuracy", action="store_true", help="the long run too, and every engine against it")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     arguments = parser.parse_args()
-    run(arguments.out, arguments.simulations, arguments.engines)
+    run(arguments.out / "simulations.jsonl", arguments.simulations, arguments.engines)
+    if arguments.accuracy:
+        text = json.dumps(accuracy.all_worlds(), indent=1)
+        (arguments.out / "accuracy.json").write_text(text + "\n", encoding="utf-8")
+    summarise(arguments.out)
 
 
 if __name__ == "__main__":

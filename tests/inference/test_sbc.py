@@ -20,7 +20,7 @@ from dpm.types import Key, Model
 from experiments.sbc import summary, uniform
 from experiments.sbc.run import RESULTS, remaining
 from experiments.sbc.simulations import ENGINES, quantities, record, simulation
-from experiments.sbc.worlds import WORLDS, World, answers
+from experiments.sbc.worlds import WORLDS, World, growth
 
 SIMULATIONS = 80
 
@@ -45,17 +45,17 @@ class Wrong:
 
 @cache
 def world() -> World:
-    return answers()
+    return growth()
 
 
 def smallest_p(method: Method) -> float:
     """Of all quantities, times their number."""
     names, fits = quantities(world()), []
     for number in range(SIMULATIONS):
-        fit = record(world(), simulation(world(), 1, number), method, key=jax.random.key(number))
-        fits.append({"number": number, "world": "answers", "engine": "laplace_weighted", **fit})
-    assert sum("refused" in fit for fit in fits) <= SIMULATIONS // 10
-    table = uniform.table(summary.fractions(fits, {"answers": names}))
+        fit = record(world(), simulation(world(), 0, number), method, key=jax.random.key(number))
+        fits.append({"number": number, "world": "growth", "engine": "laplace_weighted", **fit})
+    assert sum("refused" in fit for fit in fits) <= SIMULATIONS // 20
+    table = uniform.table(summary.fractions(fits, {"growth": names}))
     assert set(table["quantity"]) == set(names)
     return float(table["p"].min() * len(names))
 
