@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 from arviz_stats.sampling_diagnostics import ess
+from scipy.stats import kurtosis
 
 import dpm
 from dpm.checks.sampler import elements
@@ -26,29 +27,38 @@ SAMPLED = {
 
 
 def moments(posterior: dpm.Posterior) -> dict[str, dict[str, float]]:
-    """Mean and sd of every population value on its natural scale, with the effective sizes they rest on."""
-    cap = float(posterior.provenance.get("importance_ess", np.inf))
-    found = {}
+    r"""Mean and sd of every population value on its natural scale, each with its Monte Carlo error.
+
+    The error of a mean is $s/\sqrt{n}$, that of an sd $s\sqrt{(\kappa - 1)/(4 n)}$ with $\kappa$ the kurtosis and
+    $n$ the effective size; of weighted draws, that of the proposals and of the draws resampled from them together.
+    """
+    weighted, found = posterior.provenance.get("importance_ess"), {}
     for label, draws in elements(posterior):
-        flat = draws.reshape(1, -1) if "sample_stats" not in posterior.tree.children else draws
-        sizes = {f"ess_{kind}": min(float(ess(flat, method=kind)), cap) for kind in ("mean", "sd")}
-        found[label] = {"mean": float(draws.mean()), "sd": float(draws.std(ddof=1)), **sizes}
+        sizes = {kind: float(draws.size) for kind in ("mean", "sd")}
+        if weighted is not None:
+            sizes = dict.fromkeys(sizes, 1.0 / (1.0 / weighted + 1.0 / draws.size))
+        elif "sample_stats" in posterior.tree.children:
+            sizes = {kind: float(ess(draws, method=kind)) for kind in sizes}
+        mean, sd, peak = float(draws.mean()), float(draws.std(ddof=1)), float(kurtosis(draws, axis=None, fisher=False))
+        errors = {
+            "mean_error": sd / np.sqrt(sizes["mean"]),
+            "sd_error": sd * np.sqrt((peak - 1.0) / (4.0 * sizes["sd"])),
+        }
+        found[label] = {"mean": mean, "sd": sd, **{name: float(value) for name, value in errors.items()}}
     return found
 
 
 def compared(reference: dict[str, dict[str, float]], own: dict[str, dict[str, float]]) -> dict[str, Any]:
-    r"""Largest $|\bar x - \bar x_0|/s_0$ and the ratio $s/s_0$ furthest from one, each with its Monte Carlo error.
+    r"""Largest $|\bar x - \bar x_0|/s_0$ and the ratio $s/s_0$ furthest from one, with the errors of both runs.
 
-    The error of a mean is $s/\sqrt{n}$ and that of $\log s$ about $1/\sqrt{2 n}$, with $n$ the effective size of each;
-    those of both runs are added in squares.
+    The largest of several is expected to be above zero, by about two errors of the seven values here.
     """
     rows = {}
     for site, long in reference.items():
         short = own[site]
-        shift = abs(short["mean"] - long["mean"]) / long["sd"]
-        ratio = short["sd"] / long["sd"]
-        shift_error = float(np.sqrt(1.0 / long["ess_mean"] + ratio**2 / short["ess_mean"]))
-        ratio_error = float(ratio * np.sqrt(0.5 / long["ess_sd"] + 0.5 / short["ess_sd"]))
+        shift, ratio = abs(short["mean"] - long["mean"]) / long["sd"], short["sd"] / long["sd"]
+        shift_error = float(np.hypot(long["mean_error"], short["mean_error"]) / long["sd"])
+        ratio_error = float(ratio * np.hypot(long["sd_error"] / long["sd"], short["sd_error"] / short["sd"]))
         rows[site] = {"shift": shift, "shift_error": shift_error, "ratio": ratio, "ratio_error": ratio_error}
     mean_at = max(rows, key=lambda site: rows[site]["shift"])
     sd_at = max(rows, key=lambda site: abs(np.log(rows[site]["ratio"])))
