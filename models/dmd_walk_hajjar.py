@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jax import nn
 from jax import numpy as jnp
 from numpyro import distributions as dist
 
@@ -97,7 +98,8 @@ class Turnover(Dynamics):
 
     def rate(self, time: Array, state: Array, *, turnover: Array, damage: Array, pace: Array) -> Array:
         # With the loss fifty times that of the healthy nothing is left to walk with; more would only be stiff.
-        loss = turnover * state * (1.0 + jnp.exp(jnp.minimum(jnp.log(damage) + pace * time, 4.0)))
+        most = 4.0 - 0.1 * nn.softplus((4.0 - jnp.log(damage) - pace * time) / 0.1)
+        loss = turnover * state * (1.0 + jnp.exp(most))
         return MONTHS * (GAIN - loss)
 
 

@@ -1,12 +1,13 @@
 """Solutions of differential equations whose derivatives of any order are solved for beside them, forward in time."""
 
-import math
 from collections.abc import Callable
 from functools import partial
+from itertools import combinations_with_replacement
 from typing import Any
 
 import diffrax
 import jax
+import numpy as np
 from jax import numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from optimistix import rms_norm
@@ -17,15 +18,15 @@ State = Float[Array, " state"]
 Vector = Float[Array, " value"]
 Times = Float[Array, " time"]
 Orders = tuple[Array, ...]
-"""A state, its first derivatives by a vector of values (one more axis), the second (two more), and so on."""
+"""A state, its first derivatives by a vector of values, its second ones, and so on: from the first on of shape
+(state, which), where `which` runs over `_directions`."""
 
-Rate = Callable[[Array, State, Vector], State]
-Start = Callable[[Vector], State]
+Flow = Callable[[State, Vector], State]
 
 
 def solution(
-    rate: Rate,
-    start: Start,
+    rate: Callable[[Array, State, Vector], State],
+    start: Callable[[Vector], State],
     *,
     begin: float,
     step: float | None,
@@ -37,8 +38,8 @@ def solution(
     $k$-th derivatives by $\theta$ are the solutions of the equations that differentiating $f$ yields, with $y$ and all
     lower ones in one call of the solver, at the steps that $y$ alone asks for: a value does not depend on the
     derivatives wanted, and these are those of the solver's own arithmetic at these steps. Reverse mode only ever
-    multiplies by them. By a time they are $f$ itself. Solving backward through the solver's loop instead, at the three
-    orders of a marginal likelihood, is minutes of tracing.
+    multiplies by them. By a time they are $f$ itself. Differentiating the solver's loop instead, at the three orders of
+    a marginal likelihood, takes minutes of tracing.
 
     Args:
         rate: $f$, a pure function of one time, one state and $\theta$.
@@ -52,11 +53,8 @@ def solution(
         a function of $\theta$ and increasing times beyond `begin` whose value is the state at each.
     """
 
-    def base(orders: Orders, vector: Vector, time: Array) -> Callable[[Vector], State]:
-        return lambda move: rate(time, _expanded(orders, move), vector + move)
-
     def rates(time: Array, orders: Orders, vector: Vector) -> Orders:
-        return _derivatives(base(orders, vector, time), jnp.zeros_like(vector), len(orders) - 1)
+        return _derivatives(partial(rate, time), orders, vector)
 
     def solved(order: int, vector: Vector, times: Times) -> Orders:
         found = diffrax.diffeqsolve(
@@ -65,7 +63,7 @@ def solution(
             begin,
             times[-1],
             step,
-            _derivatives(start, vector, order),
+            _started(start, vector, order),
             args=vector,
             saveat=diffrax.SaveAt(ts=times),
             stepsize_controller=steps,
@@ -87,7 +85,7 @@ def solution(
             orders = known(order + 1)(vector, times)
             moves = [jnp.zeros_like(each) for each in orders[:-1]]
             if not isinstance(of_vector, SymbolicZero):
-                moves = [each @ of_vector for each in orders[1:]]
+                moves = [_along(orders[at + 1], of_vector, at) for at in range(order + 1)]
             if not isinstance(of_times, SymbolicZero):
                 slopes = jax.vmap(rates, in_axes=(0, 0, None))(times, orders[:-1], vector)
                 later = [jnp.expand_dims(of_times, range(1, each.ndim)) * each for each in slopes]
@@ -104,25 +102,75 @@ def size(error: Orders) -> Array:
     return rms_norm(error[0])
 
 
-def _derivatives(function: Callable[[Vector], State], at: Vector, order: int) -> Orders:
-    """Value and derivatives up to an order, each from the last by forward mode."""
+def _directions(values: int, order: int) -> list[tuple[int, ...]]:
+    """Which values a derivative is by, each combination once."""
+    return list(combinations_with_replacement(range(values), order))
+
+
+def _places(values: int, order: int) -> dict[tuple[int, ...], int]:
+    return {which: place for place, which in enumerate(_directions(values, order))}
+
+
+def _along(next_order: Array, move: Vector, order: int) -> Array:
+    """What a move of the values changes in the derivatives of an order, from those of the next."""
+    places = _places(len(move), order + 1)
+    index = [[places[tuple(sorted((*which, k)))] for k in range(len(move))] for which in _directions(len(move), order)]
+    changed = jnp.sum(next_order[..., np.array(index)] * move, axis=-1)
+    return changed if order else changed[..., 0]
+
+
+def _started(start: Callable[[Vector], State], vector: Vector, order: int) -> Orders:
+    state = jax.eval_shape(start, vector)
+    counts = [len(_directions(len(vector), at)) for at in range(1, order + 1)]
+    still = (jnp.zeros(state.shape, state.dtype), *(jnp.zeros((*state.shape, n), state.dtype) for n in counts))
+    return _derivatives(lambda _, each: start(each), still, vector)
+
+
+def _derivatives(flow: Flow, orders: Orders, vector: Vector) -> Orders:
+    r"""Of $\theta \mapsto f(y(\theta), \theta)$, value and derivatives, from those of $y$.
+
+    Forward mode nested as often as the order is high, every combination of directions side by side. Each derivative of
+    a lower order is read off one combination, that which repeats its first direction.
+    """
+    order, values = len(orders) - 1, len(vector)
     if not order:
-        return (function(at),)
+        return (flow(orders[0], vector),)
+    wholes = _directions(values, order)
+    units = np.eye(values)
+    sides = []
+    for mask in range(2**order):
+        parts = [tuple(which[k] for k in range(order) if mask >> k & 1) for which in wholes]
+        depth = len(parts[0])
+        if depth == 0:
+            sides.append((_repeated(orders[0], len(wholes)), _repeated(vector, len(wholes))))
+            continue
+        places = _places(values, depth)
+        moves = units[:, [part[0] for part in parts]] if depth == 1 else np.zeros((values, len(wholes)))
+        sides.append((orders[depth][:, np.array([places[part] for part in parts])], jnp.asarray(moves, vector.dtype)))
+    found = jax.vmap(_nested(flow, order), in_axes=-1, out_axes=-1)(*sides)
+    places, each = _places(values, order), [found[0][..., 0]]
+    for depth in range(1, order + 1):
+        mask = (2**depth - 1) << (order - depth)
+        each.append(found[mask][..., np.array([places[_padded(which, order)] for which in _directions(values, depth)])])
+    return tuple(each)
 
-    def lower(where: Vector) -> tuple[Array, Orders]:
-        each = _derivatives(function, where, order - 1)
-        return each[-1], each
 
-    highest, each = jax.jacfwd(lower, has_aux=True)(at)
-    return (*each, highest)
+def _repeated(column: Array, times: int) -> Array:
+    return jnp.broadcast_to(column[:, None], (len(column), times))
 
 
-def _expanded(orders: Orders, move: Vector) -> State:
-    """Taylor's polynomial of a state, a move of the values away."""
-    total = orders[0]
-    for order, term in enumerate(orders[1:], start=1):
-        each = term
-        for _ in range(order):
-            each = each @ move
-        total = total + each / math.factorial(order)
-    return total
+def _padded(which: tuple[int, ...], order: int) -> tuple[int, ...]:
+    return (which[0],) * (order - len(which)) + which
+
+
+def _nested(flow: Flow, order: int) -> Callable[..., tuple[State, ...]]:
+    """Forward mode of forward mode: arguments and results by which of the directions (bits) they are derivatives by."""
+    if not order:
+        return lambda pair: (flow(*pair),)
+    lower, half = _nested(flow, order - 1), 2 ** (order - 1)
+
+    def nested(*sides: tuple[State, Vector]) -> tuple[State, ...]:
+        values, moves = jax.jvp(lower, sides[:half], sides[half:])
+        return (*values, *moves)
+
+    return nested
