@@ -47,8 +47,8 @@ def calibration_text(table: pd.DataFrame, fits: Fits) -> str:
     """Markdown: a row per world and engine."""
     lines = [
         "| world | engine | fits | refused | gate shut | smallest p, times quantities | at | p of log likelihood |"
-        " spread of ranks | CPU a fit [s] |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        " mean rank less that of MarginalNUTS, furthest | at | CPU a fit [s] |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for (world, engine), part in table.groupby(["world", "engine"], sort=False):
         own = [fit for fit in fits if (fit["world"], fit["engine"]) == (world, engine)]
@@ -61,9 +61,27 @@ def calibration_text(table: pd.DataFrame, fits: Fits) -> str:
         cells = [world, f"`{ENGINES[engine].name}`", str(len(own)), str(refused)]
         cells += [str(shut) if any("r_hat" in fit for fit in own) else ""]
         cells += [_p(adjusted), least["quantity"], _p(likelihood)]
-        cells += [f"{part['spread'].min():.2f}–{part['spread'].max():.2f}", f"{cpu:.2f}"]
+        cells += [*_paired(fits, world, engine, list(part["quantity"])), f"{cpu:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def paired(fits: Fits, world: str, engine: str, other: str) -> np.ndarray:
+    """Rank of an engine less that of another in the same simulation, as fractions: a row per simulation of both."""
+    middle: dict[str, dict[int, np.ndarray]] = {engine: {}, other: {}}
+    for fit in fits:
+        if fit["world"] == world and fit["engine"] in middle and "refused" not in fit:
+            middle[fit["engine"]][fit["number"]] = (np.array(fit["ranks"]) + 0.5) / (fit["of"] + 1.0)
+    return np.array([middle[engine][k] - middle[other][k] for k in sorted(middle[engine]) if k in middle[other]])
+
+
+def _paired(fits: Fits, world: str, engine: str, names: list[str]) -> tuple[str, str]:
+    if engine == "marginal_nuts":
+        return "", ""
+    apart = paired(fits, world, engine, "marginal_nuts")
+    mean, error = apart.mean(axis=0), apart.std(axis=0, ddof=1) / np.sqrt(len(apart))
+    at = int(np.argmax(np.abs(mean) / error))
+    return f"{mean[at]:+.3f} ± {error[at]:.3f}", names[at]
 
 
 def gated(fits: Fits, names: Mapping[str, Sequence[str]]) -> pd.DataFrame:
