@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -38,10 +38,15 @@ def kept(state: HMCState) -> Sites:
     }
 
 
-class Settings(NamedTuple):
+Potential = Callable[[Sites, Any], Array]
+"""Minus the log density of a position, given data; equal ones, as two of `NUTS` for one model are, compile once."""
+
+
+@dataclass(frozen=True)
+class Settings:
     """What is known of chains when they are compiled; equal ones are compiled once, see `Chains`."""
 
-    potential: "Potential"
+    potential: Potential
     count: int
     warmup: int
     target_accept: float
@@ -51,10 +56,6 @@ class Settings(NamedTuple):
     @property
     def side_by_side(self) -> bool:
         return self.method == "vectorized" and self.count > 1
-
-
-Potential = Callable[[Sites, Any], Array]
-"""Minus the log density of a position, given data; equal ones, as two of `NUTS` for one model are, compile once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,7 +124,7 @@ def _beginning(settings: Settings) -> Callable[[Sites, Array, Any], HMCState]:
 
     if settings.side_by_side:
         return jax.jit(jax.vmap(one, in_axes=(0, 0, None)))
-    return jax.jit(lambda starts, keys, data: lax.map(lambda pair: one(*pair, data), (starts, keys)))
+    return jax.jit(lambda starts, keys, data: lax.map(lambda pair: one(pair[0], pair[1], data), (starts, keys)))
 
 
 @lru_cache(maxsize=COMPILED)

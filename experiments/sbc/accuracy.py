@@ -10,13 +10,14 @@ from scipy.stats import kurtosis
 import dpm
 from dpm.checks.sampler import elements
 from dpm.errors import InferenceError
+from dpm.inference.draws import Method
 from experiments.sbc.simulations import ENGINES, SEED
 from experiments.sbc.worlds import WORLDS, World
 
 LONG = dpm.NUTS(warmup=2000, draws=10_000, target_accept=0.95, progress=False)
 """The reference: 40,000 draws."""
 
-SAMPLED = {
+SAMPLED: dict[str, Method] = {
     "nuts": dpm.NUTS(draws=2500, progress=False),
     "marginal_nuts": dpm.MarginalNUTS(level="quadrature", draws=2500, progress=False),
     "laplace_weighted": dpm.Laplace(level="quadrature", importance=20_000, draws=20_000),

@@ -50,17 +50,18 @@ def calibration_text(table: pd.DataFrame, fits: Fits) -> str:
         " mean rank less that of MarginalNUTS, furthest | at | CPU a fit [s] |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for (world, engine), part in table.groupby(["world", "engine"], sort=False):
+    for pair, part in table.groupby(["world", "engine"], sort=False):
+        world, engine = map(str, pair)
         own = [fit for fit in fits if (fit["world"], fit["engine"]) == (world, engine)]
         refused = sum("refused" in fit for fit in own)
         shut = sum(not passed(fit) for fit in own) - refused
-        least = part.loc[part["p"].idxmin()]
-        adjusted = min(1.0, least["p"] * len(part))
+        least = part.iloc[int(part["p"].argmin())]
+        adjusted = min(1.0, float(least["p"]) * len(part))
         likelihood = float(part.loc[part["quantity"] == LIKELIHOOD, "p"].iloc[0])
         cpu = np.median([fit["cpu"] for fit in own if "cpu" in fit])
         cells = [world, f"`{ENGINES[engine].name}`", str(len(own)), str(refused)]
         cells += [str(shut) if any("r_hat" in fit for fit in own) else ""]
-        cells += [_p(adjusted), least["quantity"], _p(likelihood)]
+        cells += [_p(adjusted), str(least["quantity"]), _p(likelihood)]
         cells += [*_paired(fits, world, engine, list(part["quantity"])), f"{cpu:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
