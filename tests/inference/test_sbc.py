@@ -88,10 +88,10 @@ def test_the_band_holds_whole_curves_as_often_as_it_says() -> None:
 
 def test_ranks_out_of_fewer_draws_are_uniform_too() -> None:
     rng = np.random.default_rng(9)
-    of = rng.integers(5, 100, 4000)
+    of = rng.integers(5, 100, 600)
     ranks = rng.integers(0, of + 1)
     assert uniform.p_value(uniform.fractions(ranks, of, seed=1)) > 0.05
-    assert uniform.p_value(uniform.fractions(np.minimum(ranks + 1, of), of, seed=1)) < 0.01
+    assert uniform.p_value(uniform.fractions(np.minimum(ranks + 5, of), of, seed=1)) < 0.01
 
 
 @pytest.fixture(scope="module")
