@@ -107,9 +107,9 @@ DESIGN = Design(
     n=219,
     times=(0.0, 0.5, 1.0, 1.5, 2.0),
     outcomes={"walk": OutcomeRole(column="walk", label="6-minute walk", unit="m", higher_is="better")},
-    clocks={"age": dist.Uniform(4.0, 13.0)},
+    clocks={"age": dist.Uniform(4.0, 10.0)},
 )
-"""Size as in the source where it says; who comes when is an assumption."""
+"""Size as in the source where it says; who comes when is an assumption: at an age at which nearly all can walk."""
 
 
 def build() -> ProgressionModel:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dpm.cohort.buckets import Data
-from dpm.inference.importance import ratios_of_sd, smoothed
+from dpm.inference.importance import LARGEST_PARETO_K, ratios_of_sd, smoothed
 from dpm.inference.marginal import Marginal
 from dpm.inference.surface import Surface, totals
 from dpm.types import Array, Float, Key
@@ -15,6 +15,12 @@ NODES = {1: 15, 2: 9, 3: 7}
 
 POINTS = 512
 """Sobol points of that level, where there are more effects."""
+
+
+NEGLIGIBLE = 0.01
+"""Weights of a smaller coefficient of variation move no mean by more than this [posterior standard deviations], by the
+inequality of Cauchy and Schwarz, and the shape of their tail does not matter: k has no unit, and is as often above 0.7
+for weights between 0.9999 and 1.0001 as for others."""
 
 
 HIGHER = (
@@ -30,6 +36,7 @@ class Accuracy(NamedTuple):
     Attributes:
         finer: the finer level, in words.
         pareto_k: shape of the tail of the weights from the coarser posterior to the finer.
+        variation: coefficient of variation of these weights.
         shift: largest move of a mean under these weights [posterior standard deviations].
         widening: largest ratio, over or under one, of an sd under these weights to the one without.
         of: the value whose mean moves most.
@@ -38,10 +45,16 @@ class Accuracy(NamedTuple):
 
     finer: str
     pareto_k: float
+    variation: float
     shift: float
     widening: float
     of: str
     log_likelihood: float
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the weights can be relied on to say how far the levels are apart."""
+        return self.pareto_k <= LARGEST_PARETO_K or self.variation < NEGLIGIBLE
 
 
 def finer(marginal: Marginal, *, key: Key) -> Marginal:
@@ -80,8 +93,9 @@ def accuracy(
     name = described(exact)
     apart = fine - coarse
     if not np.all(np.isfinite(apart)):
-        return Accuracy(name, np.inf, np.inf, np.inf, "", float("nan"))
+        return Accuracy(name, np.inf, np.inf, np.inf, np.inf, "", float("nan"))
     share, k = smoothed(apart)
+    weights = np.exp(apart - apart.max())
     draws = np.asarray(vectors)
     shift = np.abs(share @ draws - draws.mean(axis=0)) / draws.std(axis=0)
     ratio = ratios_of_sd(draws, share)
@@ -89,6 +103,7 @@ def accuracy(
     return Accuracy(
         finer=name,
         pareto_k=k,
+        variation=float(weights.std() / weights.mean()),
         shift=float(shift[at]),
         widening=float(np.max(np.maximum(ratio, 1.0 / ratio))),
         of=marginal.hierarchy.population_names()[at],

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Any, Literal
 
 import jax
@@ -16,6 +16,9 @@ from dpm.types import Array, Key, Sites
 
 LONGEST = 100
 """Transitions of one piece at most: what they keep lies on the device until the piece is done."""
+
+COMPILED = 32
+"""Kinds of chains whose compiled code is kept for the next fit."""
 
 ChainMethod = Literal["vectorized", "parallel", "sequential"]
 Rows = Mapping[str, np.ndarray]
@@ -35,16 +38,37 @@ def kept(state: HMCState) -> Sites:
     }
 
 
+Potential = Callable[[Sites, Any], Array]
+"""Minus the log density of a position, given data; equal ones, as two of `NUTS` for one model are, compile once."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is known of chains when they are compiled; equal ones are compiled once, see `Chains`."""
+
+    potential: Potential
+    count: int
+    warmup: int
+    target_accept: float
+    max_tree_depth: int
+    method: ChainMethod
+
+    @property
+    def side_by_side(self) -> bool:
+        return self.method == "vectorized" and self.count > 1
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Chains:
     """NumPyro's kernel for several chains, adapting up to the end of the warm-up.
 
-    One function is compiled for pieces of every length, warm-up and sampling alike. A transition sees the state of
-    its chain and nothing else, the random key included, so that where pieces end, or a process did, is not in the
-    draws.
+    One function is compiled for pieces of every length, warm-up and sampling alike, and for all chains of one model on
+    data of one shape: the data are its arguments. A transition sees the data and the state of its chain and nothing
+    else, the random key included, so that where pieces end, or a process did, is not in the draws.
 
     Attributes:
-        potential: minus the log density of a position.
+        potential: minus the log density of a position, given `data`; a constant of the compiled code.
+        data: arrays in a pytree.
         count: of chains.
         warmup: adaptation steps per chain.
         target_accept: of the step-size adaptation.
@@ -52,62 +76,79 @@ class Chains:
         method: `"vectorized"`, all at once; `"parallel"`, a device each, as far as there are so many; `"sequential"`.
     """
 
-    potential: Callable[[Sites], Array]
+    potential: Potential
+    data: Any
     count: int
     warmup: int
     target_accept: float
     max_tree_depth: int
     method: ChainMethod
 
-    @cached_property
-    def _kernel(self) -> Kernel:
-        return Kernel(
-            potential_fn=self.potential,
-            target_accept_prob=self.target_accept,
-            max_tree_depth=self.max_tree_depth,
-        )
+    @property
+    def _settings(self) -> Settings:
+        return Settings(self.potential, self.count, self.warmup, self.target_accept, self.max_tree_depth, self.method)
 
     def begin(self, starts: Sites, *, key: Key) -> HMCState:
         """The state of every chain at its start, leading axis `chain`."""
         keys = jax.random.split(key, self.count) if self.count > 1 else key[None]
-        if self._side_by_side:
-            return jax.vmap(self._one)(starts, keys)
-        each = [self._one({name: start[k] for name, start in starts.items()}, keys[k]) for k in range(self.count)]
-        return jax.tree_util.tree_map(lambda *leaves: jnp.stack(leaves), *each)
-
-    def _one(self, start: Sites, key: Key) -> HMCState:
-        return self._kernel.init(key, self.warmup, init_params=start)
+        return _beginning(self._settings)(starts, keys, self.data)
 
     def shape(self, starts: Sites, *, key: Key) -> HMCState:
-        """What `begin` gives, in shape and kind alone; the kernel is then ready for a state from elsewhere."""
+        """What `begin` gives, in shape and kind alone."""
         return jax.eval_shape(lambda begun, own: self.begin(begun, key=own), starts, key)
 
     def advance(self, state: HMCState, length: int) -> tuple[HMCState, Rows]:
         """So many transitions of every chain, at most `LONGEST`, and what they keep."""
-        state, rows = jax.block_until_ready(self._advance(state, jnp.asarray(length)))
-        first = 0 if self._side_by_side else 1
+        state, rows = jax.block_until_ready(_advancing(self._settings)(state, jnp.asarray(length), self.data))
+        first = 0 if self._settings.side_by_side else 1
         whole = {name: np.moveaxis(np.asarray(values), first, 1) for name, values in rows.items()}
         return state, {name: values[:, :length].copy() for name, values in whole.items()}
 
     def potentials(self, state: HMCState) -> np.ndarray:
         """The potential of every chain where it is, computed anew."""
-        return np.asarray(jax.jit(jax.vmap(self.potential))(state.z))
+        return np.asarray(jax.jit(jax.vmap(lambda position: self.potential(position, self.data)))(state.z))
 
-    @property
-    def _side_by_side(self) -> bool:
-        return self.method == "vectorized" and self.count > 1
 
-    @cached_property
-    def _advance(self) -> Callable[[HMCState, Array], tuple[HMCState, Sites]]:
-        if self._side_by_side:
-            return jax.jit(_repeated(jax.vmap(self._step)))
-        one = _repeated(self._step)
-        if self.method == "parallel" and jax.local_device_count() >= self.count:
-            return jax.pmap(one, in_axes=(0, None))
-        return jax.jit(lambda states, length: lax.map(lambda state: one(state, length), states))
+def _kernel(settings: Settings, data: Any) -> Kernel:
+    return Kernel(
+        potential_fn=lambda position: settings.potential(position, data),
+        target_accept_prob=settings.target_accept,
+        max_tree_depth=settings.max_tree_depth,
+    )
 
-    def _step(self, state: HMCState) -> HMCState:
-        return self._kernel.sample(state, (), {})
+
+@lru_cache(maxsize=COMPILED)
+def _beginning(settings: Settings) -> Callable[[Sites, Array, Any], HMCState]:
+    def one(start: Sites, key: Key, data: Any) -> HMCState:
+        return _kernel(settings, data).init(key, settings.warmup, init_params=start)
+
+    if settings.side_by_side:
+        return jax.jit(jax.vmap(one, in_axes=(0, 0, None)))
+    return jax.jit(lambda starts, keys, data: lax.map(lambda pair: one(pair[0], pair[1], data), (starts, keys)))
+
+
+@lru_cache(maxsize=COMPILED)
+def _advancing(settings: Settings) -> Callable[[HMCState, Array, Any], tuple[HMCState, Sites]]:
+    def run(state: HMCState, length: Array, data: Any) -> tuple[HMCState, Sites]:
+        kernel = _kernel(settings, data)
+
+        def ready(chain: HMCState) -> HMCState:
+            return kernel.init(chain.rng_key, settings.warmup, init_params=chain.z)
+
+        def step(chain: HMCState) -> HMCState:
+            return kernel.sample(chain, (), {})
+
+        if not settings.side_by_side:
+            jax.eval_shape(ready, state)  # a kernel steps after it was begun, from whatever state
+            return _repeated(step)(state, length)
+        jax.eval_shape(jax.vmap(ready), state)
+        return _repeated(jax.vmap(step))(state, length)
+
+    if settings.side_by_side:
+        return jax.jit(run)
+    if settings.method == "parallel" and jax.local_device_count() >= settings.count:
+        return jax.pmap(run, in_axes=(0, None, None))
+    return jax.jit(lambda states, length, data: lax.map(lambda state: run(state, length, data), states))
 
 
 def _repeated(step: Callable[[HMCState], HMCState]) -> Callable[[HMCState, Array], tuple[HMCState, Sites]]:

@@ -51,7 +51,8 @@ def climb(surface: Surface, vector: np.ndarray, tolerance: float, unit: np.ndarr
     """L-BFGS, then Newton steps until the squared decrement is below `tolerance`.
 
     The information is taken by forward differences where the first search ended, which serves for Newton steps, and
-    again by central ones at the maximum, with steps of 1/1000 of the standard errors then known.
+    again by central ones at the maximum, with steps of 1/1000 of the standard errors then known. There every subject's
+    mode is searched for once more from a grid, and where one has a better one the search goes on with that.
 
     Args:
         surface: to climb.
@@ -85,7 +86,7 @@ def climb(surface: Surface, vector: np.ndarray, tolerance: float, unit: np.ndarr
         found = surface.at(point)
         slope = np.asarray(found.slope)
         decrement = float(slope @ np.linalg.solve(information, slope))
-        if decrement < tolerance:
+        if decrement < tolerance and not surface.higher_modes(point, found):
             return Summit(point, information, decrement, found)
     return Fault("the search did not come to rest: the objective is not smooth there")
 

@@ -1,7 +1,7 @@
 """No-U-turn sampling of population values alone, subjects' effects integrated out."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -12,11 +12,10 @@ from dpm.errors import InferenceError
 from dpm.inference.accuracy import HIGHER, Accuracy, accuracy
 from dpm.inference.chains import ChainMethod
 from dpm.inference.checkpoint import Checkpoint
-from dpm.inference.chunks import chunked, divided
+from dpm.inference.chunks import Chunks, chunked, divided
 from dpm.inference.draws import Draws, host
 from dpm.inference.faults import located
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.importance import LARGEST_PARETO_K
 from dpm.inference.marginal import Level, Marginal
 from dpm.inference.population import population_draws
 from dpm.inference.sampler import SETTINGS, facts, folder, sample, statistics
@@ -78,7 +77,8 @@ class MarginalNUTS:
                 self,
                 saved,
                 begin=lambda: Start.of_laplace(marginal, records, key=optimum_key),
-                potential=lambda start: _potential(marginal, start, records),
+                potential=MarginalPotential(marginal),
+                data=lambda start: Around.of(start, records),
                 positions={"u": self.dispersion * jax.random.normal(start_key, (self.chains, hierarchy.n_population))},
                 key=run_key,
             )
@@ -105,7 +105,7 @@ class MarginalNUTS:
             return {}
         chosen = np.linspace(0, len(vectors) - 1, min(self.checked, len(vectors))).astype(int)
         found = accuracy(marginal, records, vectors[chosen], start.optimum.effects, key=key)
-        if not found.pareto_k <= LARGEST_PARETO_K or found.shift > self.most_shift:
+        if not found.reliable or found.shift > self.most_shift:
             refusal = InferenceError("MarginalNUTS", *self._refusal(found))
             if np.isfinite(found.shift):
                 raise refusal
@@ -127,24 +127,49 @@ class MarginalNUTS:
         return expected, got, HIGHER
 
 
-def _potential(marginal: Marginal, start: Start, records: Data) -> Callable[[Sites], Array]:
+class Around(NamedTuple):
+    """Data of a potential: the Laplace fit it lies around, and the subjects in chunks.
+
+    Attributes:
+        centre: population values there, unconstrained scale.
+        spread: root of their covariance.
+        modes, slopes: the subjects' modes there and their derivatives by population value, per part.
+        parts: the subjects.
+    """
+
+    centre: Array
+    spread: Array
+    modes: tuple[Array, ...]
+    slopes: tuple[Array, ...]
+    parts: tuple[Chunks, ...]
+
+    @classmethod
+    def of(cls, start: Start, records: Data) -> "Around":
+        whitening, parts = start.whitening, chunked(records)
+        modes, slopes = (divided(records, parts, own) for own in (whitening.modes, _last(whitening.modes_slope)))
+        return cls(whitening.centre, whitening.spread, modes, slopes, parts)
+
+
+@dataclass(frozen=True)
+class MarginalPotential:
     """Minus the log density of a position, with the gradient that `evaluate` computes chunk after chunk."""
-    parts = chunked(records)
-    whitening = start.whitening
-    modes, slopes = (divided(records, parts, value) for value in (whitening.modes, _last(whitening.modes_slope)))
 
-    def computed(u: Array) -> tuple[Array, Array]:
-        move = whitening.spread @ u
-        begin = tuple(mode + jnp.einsum("keps,p->kes", slope, move) for mode, slope in zip(modes, slopes, strict=True))
-        found = evaluate(whitening.centre + move, marginal, True, None, begin, parts)
-        return found.negative, whitening.spread.T @ found.slope
+    marginal: Marginal
 
-    @jax.custom_vjp
-    def negative(u: Array) -> Array:
-        return computed(u)[0]
+    def __call__(self, position: Sites, around: Around) -> Array:
+        def computed(u: Array) -> tuple[Array, Array]:
+            move = around.spread @ u
+            pairs = zip(around.modes, around.slopes, strict=True)
+            begin = tuple(mode + jnp.einsum("keps,p->kes", slope, move) for mode, slope in pairs)
+            found = evaluate(around.centre + move, self.marginal, True, None, begin, around.parts)
+            return found.negative, around.spread.T @ found.slope
 
-    negative.defvjp(computed, lambda slope, weight: (weight * slope,))
-    return lambda position: negative(position["u"])
+        @jax.custom_vjp
+        def negative(u: Array) -> Array:
+            return computed(u)[0]
+
+        negative.defvjp(computed, lambda slope, weight: (weight * slope,))
+        return negative(position["u"])
 
 
 def _last(slope: Array) -> Array:

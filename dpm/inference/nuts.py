@@ -1,6 +1,5 @@
 """No-U-turn sampling of population values and subject effects together."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import jax
@@ -70,7 +69,8 @@ class NUTS:
                 self,
                 saved,
                 begin=lambda: Start.of_laplace(Marginal(hierarchy), records, key=optimum_key),
-                potential=lambda start: _potential(hierarchy, start.whitening, records),
+                potential=JointPotential(hierarchy),
+                data=lambda start: (start.whitening, records),
                 positions=self._starts(hierarchy, records, key=start_key),
                 key=run_key,
             )
@@ -91,5 +91,12 @@ class NUTS:
         return {"u": u, "w": jnp.zeros((self.chains, hierarchy.n_effects, records.n_subjects))}
 
 
-def _potential(hierarchy: Hierarchy, whitening: Whitening, records: Data) -> Callable[[Sites], Array]:
-    return lambda position: -whitening.log_density(hierarchy, position["u"], position["w"], records)
+@dataclass(frozen=True)
+class JointPotential:
+    """Minus the log density of a position in whitened variables; of one hierarchy there is one."""
+
+    hierarchy: Hierarchy
+
+    def __call__(self, position: Sites, data: tuple[Whitening, Data]) -> Array:
+        whitening, records = data
+        return -whitening.log_density(self.hierarchy, position["u"], position["w"], records)

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from dpm.cohort.buckets import Data
-from dpm.inference.chains import ChainMethod, Chains, Rows, packed
+from dpm.inference.chains import ChainMethod, Chains, Potential, Rows, packed
 from dpm.inference.checkpoint import START, Checkpoint, Saved, identity
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.progress import Ticker
 from dpm.inference.sampling import Reached, pursue, restored
 from dpm.inference.start import Start
-from dpm.types import Array, Key, Sites
+from dpm.types import Key, Sites
 
 
 @runtime_checkable
@@ -63,7 +63,8 @@ def sample(
     saved: Saved | None,
     *,
     begin: Callable[[], Start],
-    potential: Callable[[Start], Callable[[Sites], Array]],
+    potential: Potential,
+    data: Callable[[Start], Any],
     positions: Sites,
     key: Key,
 ) -> tuple[Start, Reached]:
@@ -73,7 +74,8 @@ def sample(
         sampler: its settings.
         saved: the folder of its checkpoint.
         begin: the Laplace fit, for a run that is not in the folder.
-        potential: minus the log density of a position, given that fit.
+        potential: minus the log density of a position, given its data.
+        data: of the potential, given that fit.
         positions: where chains begin, leading axis `chain`.
         key: of the chains.
 
@@ -84,7 +86,8 @@ def sample(
     going_on = saved is not None and saved.has(START)
     start = Start.read(saved.read(START)) if saved is not None and going_on else begin()
     chains = Chains(
-        potential=potential(start),
+        potential=potential,
+        data=data(start),
         count=sampler.chains,
         warmup=sampler.warmup,
         target_accept=sampler.target_accept,

@@ -156,8 +156,20 @@ def scores(
     return tuple(of_part(part, start) for part, start in zip(parts, starts, strict=True))
 
 
+GAIN = 1e-9
+"""What a subject's likelihood gains by another mode that counts, relative to the objective."""
+
+APART = 10.0
+"""How much worse than where the kept modes were found a point may be whose modes are kept instead [log units]."""
+
+
 class Surface:
-    """One objective on one set of records; carries the last modes along as warm starts."""
+    """One objective on one set of records; carries modes along as warm starts.
+
+    Those of a point far worse than where the last ones were found are not carried on: a line search that went too far
+    would leave subjects in modes from which later searches do not come back, and the objective would depend on the way
+    to a point.
+    """
 
     def __init__(self, marginal: Marginal, data: Data, *, prior: bool) -> None:
         self.marginal, self.data, self.prior = marginal, data, prior
@@ -174,6 +186,7 @@ class Surface:
     def begin_at(self, effects: np.ndarray) -> None:
         """Begin the next searches for modes at these effects."""
         self.starts: Starts = tuple(spread(own, self.over) for own in divided(self.data, self.parts, effects))
+        self.kept = np.inf
 
     def _join(self, values: list[Array]) -> np.ndarray:
         """Per subject, in the cohort's order."""
@@ -181,11 +194,27 @@ class Surface:
         return whole[..., np.asarray(self.data.place)] if isinstance(self.data, Buckets) else whole
 
     def at(self, vector: Array | np.ndarray) -> Evaluated:
-        """The objective and its gradient; the modes found are where the next search begins."""
+        """The objective and its gradient; the modes found are where the next search begins, unless far worse."""
         found = evaluate(jnp.asarray(vector), self.marginal, self.prior, self.over, self.starts, self.parts)
-        self.starts = tuple(subjects.effects for subjects in found.subjects)
+        if (negative := float(found.negative)) <= self.kept + APART:
+            self.kept, self.starts = negative, tuple(subjects.effects for subjects in found.subjects)
         self.evaluations += 1
         return found
+
+    def higher_modes(self, vector: Array | np.ndarray, found: Evaluated) -> bool:
+        """Whether a search from a grid finds a subject a mode with more likelihood than `found` at the same point.
+
+        Where it does, the next searches begin there.
+        """
+        mine = self.effects(found)
+        self.forget()
+        again = self.at(vector)
+        gain = self._join(
+            [a.log_marginal - b.log_marginal for a, b in zip(again.subjects, found.subjects, strict=True)]
+        )
+        higher = gain > GAIN * (1.0 + abs(float(found.negative)))
+        self.begin_at(np.where(higher, self.effects(again), mine))
+        return bool(np.any(higher))
 
     def totals(self, vectors: Float[Array, "draw population"]) -> Float[np.ndarray, " draw"]:
         """The objective, not minus it, at several vectors, all searches for modes from where they last began."""

@@ -1,5 +1,6 @@
 """A change of variables under which the posterior near its mode is a standard normal."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -21,6 +22,12 @@ STEP = 0.01
 """Of the differences that slopes are taken from [standard errors]. A slope only shapes the change of variables, which
 is exact whatever it is; differentiating twice more takes far longer to compile."""
 
+FARTHEST = 0.5
+"""Of the log of a conditional spread from its value at the centre, in the change of variables alone. True spreads level
+off: that of a standard normal effect at one, where a spread or a correlation takes the data out of it. Extrapolated
+without end, few subjects' spreads are off by factors where the posterior still has mass, and a sampler diverges there
+(24 subjects with five visits of a logistic course, see experiments/sbc)."""
+
 Vector = Float[Array, " population"]
 Effects = Float[Array, "effect subject"]
 
@@ -31,8 +38,9 @@ class Whitening(NamedTuple):
     Here $\delta = \varphi - \hat\varphi$; $C$ is the Cholesky factor of the Laplace covariance,
     $J_i = \mathrm{d}\hat b_i/\mathrm{d}\varphi$ the implicit derivative of subject $i$'s mode, and
     $M_i = L_i^{-\top}$ the upper triangular root of its conditional covariance, its diagonal log-linear and the rest
-    linear in $\delta$. Following the conditional spread matters: with $M_i$ held
-    constant, a change of a between-subject sd is resisted by every $w_i$ at once. Under the Laplace approximation
+    linear in $\delta$ near the centre, and bounded away from it: $c \tanh(\cdot/c)$ with $c$ of `FARTHEST`.
+    Following the conditional spread matters: with $M_i$ held constant, a change of a between-subject sd is resisted by
+    every $w_i$ at once. Under the Laplace approximation
     $u$ and $w$ are independent standard normals, so that a sampler on them needs no mass matrix; the change costs
     $O(N q^2 p)$, where a dense mass matrix over everything would cost $O(N^2)$.
     """
@@ -47,18 +55,10 @@ class Whitening(NamedTuple):
     @classmethod
     def at(cls, hierarchy: Hierarchy, records: Data, optimum: Optimum) -> "Whitening":
         """Linearise around a Laplace optimum."""
-        marginal, modes = Marginal(hierarchy), jnp.asarray(optimum.effects)
-
-        def local(vector: Vector, data: Data) -> tuple[Array, Array]:
-            density = marginal.density(hierarchy.constrain(vector), data)
-            followed = implicit_modes(density, modes)
-            _, _, curvature = derivatives(density, followed)
-            return followed, _log_root(blocks.cholesky(curvature)[0])
-
         centre = jnp.asarray(optimum.vector)
         steps = STEP * np.sqrt(np.diag(optimum.covariance))
         points = centre + jnp.concatenate([jnp.zeros((1, centre.size)), jnp.diag(steps), -jnp.diag(steps)])
-        each = jax.jit(lambda v, r: lax.map(lambda one: local(one, r), v))(points, records)
+        each = _local(points, jnp.asarray(optimum.effects), records, hierarchy)
         values, slopes = zip(*(_differences(part, steps) for part in each), strict=True)
         spread = jnp.asarray(np.linalg.cholesky(optimum.covariance))
         return cls(centre, spread, values[0], slopes[0], values[1], slopes[1])
@@ -74,7 +74,7 @@ class Whitening(NamedTuple):
     def colour(self, u: Vector, w: Effects) -> tuple[Vector, Effects, Float[Array, ""]]:
         r"""From the whitened variables to population vector and effects, with $\sum_i \log|M_i|$ up to a constant."""
         move = self.spread @ u
-        root = self.root + self.root_slope @ move
+        root = self.root + FARTHEST * jnp.tanh(self.root_slope @ move / FARTHEST)
         q = w.shape[0]
         rows = [
             jnp.exp(root[a, a]) * w[a] + sum((root[a, b] * w[b] for b in range(a + 1, q)), jnp.zeros(()))
@@ -87,7 +87,7 @@ class Whitening(NamedTuple):
     def log_volumes(self, u: Vector) -> PerSubject:
         r"""$\log|M_i|$ of each subject."""
         move, q = self.spread @ u, len(self.modes)
-        each = (self.root[a, a] + self.root_slope[a, a] @ move for a in range(q))
+        each = (self.root[a, a] + FARTHEST * jnp.tanh(self.root_slope[a, a] @ move / FARTHEST) for a in range(q))
         return sum(each, jnp.zeros(self.modes.shape[-1]))
 
     def log_density(self, hierarchy: Hierarchy, u: Vector, w: Effects, records: Data) -> Float[Array, ""]:
@@ -100,15 +100,34 @@ class Whitening(NamedTuple):
         self, hierarchy: Hierarchy, samples: Sites, records: Data
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Draws of `u` and `w`, leading axes `(chain, draw)`, as named population and subject sites, subjects last."""
-
-        def one(position: Sites) -> tuple[Sites, Sites]:
-            vector, effects, _ = self.colour(position["u"], position["w"])
-            return population_values(hierarchy, vector, records), hierarchy.effect_values(effects)
-
-        population, subjects = jax.jit(jax.vmap(jax.vmap(one)))(samples)
+        population, subjects = _sites(self, samples, records, hierarchy)
         axes = {site.name: site.subject_axis for site in hierarchy.subject}
         last = {name: jnp.moveaxis(value, 2 + (axes[name] or 0), -1) for name, value in subjects.items()}
         return host(population), host(last)
+
+
+@partial(jax.jit, static_argnums=3)
+def _local(
+    points: Float[Array, "point population"], modes: Effects, records: Data, hierarchy: Hierarchy
+) -> tuple[Array, Array]:
+    """At each point, modes that follow `modes` to it, and the root of the conditional covariance there."""
+
+    def local(vector: Vector) -> tuple[Array, Array]:
+        density = Marginal(hierarchy).density(hierarchy.constrain(vector), records)
+        followed = implicit_modes(density, modes)
+        _, _, curvature = derivatives(density, followed)
+        return followed, _log_root(blocks.cholesky(curvature)[0])
+
+    return lax.map(local, points)
+
+
+@partial(jax.jit, static_argnums=3)
+def _sites(whitening: Whitening, samples: Sites, records: Data, hierarchy: Hierarchy) -> tuple[Sites, Sites]:
+    def one(position: Sites) -> tuple[Sites, Sites]:
+        vector, effects, _ = whitening.colour(position["u"], position["w"])
+        return population_values(hierarchy, vector, records), hierarchy.effect_values(effects)
+
+    return jax.vmap(jax.vmap(one))(samples)
 
 
 def _differences(each: Float[Array, "point ..."], steps: Float[np.ndarray, " population"]) -> tuple[Array, Array]:

@@ -4,12 +4,24 @@ import argparse
 import json
 from pathlib import Path
 
-from experiments.benchmarks import engine, growth, joint, leaspy_kind, logistic, mixed, outcomes, posteriors, sampling
+from experiments.benchmarks import (
+    engine,
+    growth,
+    joint,
+    joint_posterior,
+    leaspy_kind,
+    logistic,
+    mixed,
+    outcomes,
+    posteriors,
+    sampling,
+)
 from experiments.benchmarks.timing import machine
 
 RESULTS = Path(__file__).parent / "results"
 BENCHMARKS = {
     "engine": ("engine.json", engine),
+    "joint_posterior": ("joint_posterior.json", joint_posterior),
     "mixed": ("benchmarks.json", mixed),
     "sampling": ("sampling.json", sampling),
     "outcomes": ("outcomes.json", outcomes),

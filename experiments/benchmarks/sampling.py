@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -80,7 +81,7 @@ def one(sampler: str, seed: int) -> dict[str, object]:
     return {"seed": seed, **worst(posterior), "seconds": watch.seconds()}
 
 
-def worst(posterior: dpm.Posterior) -> dict[str, object]:
+def worst(posterior: dpm.Posterior) -> dict[str, Any]:
     """The worst diagnostics over population values; the means of all."""
     table = dpm.parameter_table(posterior).set_index("site")
     stats = posterior.tree["sample_stats"].to_dataset()

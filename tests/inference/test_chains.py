@@ -16,8 +16,8 @@ WARMUP, DRAWS = 40, 30
 KEY = jax.random.key(5)
 
 
-def potential(position: Sites) -> Array:
-    return 0.5 * jnp.sum(position["u"] ** 2) + 0.25 * jnp.sum(position["w"] ** 4) + jnp.sum(jnp.sin(position["w"]))
+def potential(position: Sites, weight: float) -> Array:
+    return 0.5 * jnp.sum(position["u"] ** 2) + weight * jnp.sum(position["w"] ** 4) + jnp.sum(jnp.sin(position["w"]))
 
 
 def starts(count: int) -> Sites:
@@ -26,7 +26,7 @@ def starts(count: int) -> Sites:
 
 def of(count: int, method: ChainMethod) -> Chains:
     settings: dict[str, Any] = {"warmup": WARMUP, "target_accept": 0.85, "max_tree_depth": 10}
-    return Chains(potential=potential, count=count, method=method, **settings)
+    return Chains(potential=potential, data=0.25, count=count, method=method, **settings)
 
 
 def run(made: Chains, lengths: list[int], *, anew: int | None = None) -> dict[str, np.ndarray]:
@@ -44,7 +44,7 @@ def run(made: Chains, lengths: list[int], *, anew: int | None = None) -> dict[st
 
 @pytest.mark.parametrize(("count", "method"), [(3, "vectorized"), (2, "sequential"), (1, "vectorized")])
 def test_the_draws_are_those_of_numpyro(count: int, method: ChainMethod) -> None:
-    kernel = Kernel(potential_fn=potential, target_accept_prob=0.85)
+    kernel = Kernel(potential_fn=lambda position: potential(position, 0.25), target_accept_prob=0.85)
     plain = MCMC(
         kernel, num_warmup=WARMUP, num_samples=DRAWS, num_chains=count, chain_method=method, progress_bar=False
     )

@@ -14,11 +14,11 @@ from scipy.stats import norm
 
 from dpm.errors import InferenceError
 from dpm.inference import chunks
-from dpm.inference.accuracy import accuracy, finer
+from dpm.inference.accuracy import Accuracy, accuracy, finer
 from dpm.inference.chains import ChainMethod
 from dpm.inference.checkpoint import Checkpoint
 from dpm.inference.laplace import Laplace
-from dpm.inference.marginal_nuts import MarginalNUTS, _potential
+from dpm.inference.marginal_nuts import Around, MarginalNUTS, MarginalPotential
 from dpm.inference.progress import Ticker
 from dpm.inference.start import Start
 
@@ -46,7 +46,7 @@ def test_the_potential_is_the_marginal_posterior(monkeypatch: pytest.MonkeyPatch
         return -jnp.sum(prepared.log_marginal(vector, data)[0]) - prior
 
     u = jax.random.normal(KEY, (hierarchy(name).n_population,))
-    found, slope = jax.jit(jax.value_and_grad(_potential(prepared, begun, data)))({"u": u})
+    found, slope = jax.jit(jax.value_and_grad(MarginalPotential(prepared)))({"u": u}, Around.of(begun, data))
     value, gradient = jax.jit(jax.value_and_grad(expected))(u)
     assert float(found) == pytest.approx(float(value), rel=1e-10)
     np.testing.assert_allclose(slope["u"], gradient, rtol=1e-6, atol=1e-7)
@@ -86,6 +86,24 @@ def test_levels_climb() -> None:
     two = finer(one, key=KEY)
     assert (len(one.nodes), len(two.nodes)) == (81, 225)
     assert len(finer(marginal("orthodont", "qmc", 64), key=KEY).nodes) == 256
+
+
+def test_an_uneven_tail_of_equal_weights_is_no_ground_for_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """k has no unit: it is above its limit for ratios a ten-millionth as far from one, too, which move nothing."""
+    name = "wang_additive"
+    begun, data, coarse = start(name), records(name), marginal(name, "laplace", 1)
+    draws = begun.optimum.sample(200, key=KEY)
+    ratios = np.random.default_rng(3).standard_cauchy(len(draws)) ** 2
+
+    def found(size: float) -> Accuracy:
+        levels = iter([np.zeros(len(draws)), np.log1p(size * ratios)])
+        monkeypatch.setattr("dpm.inference.accuracy.totals", lambda *_, **__: next(levels))
+        return accuracy(coarse, data, draws, begun.optimum.effects, key=KEY)
+
+    small, large = found(1e-7), found(1.0)
+    assert small.pareto_k > 0.7 and large.pareto_k > 0.7
+    assert small.reliable and small.shift <= small.variation < 0.01
+    assert not large.reliable
 
 
 SHORT = MarginalNUTS(chains=2, warmup=60, draws=60, progress=False, checked=30)

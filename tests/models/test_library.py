@@ -310,10 +310,6 @@ def test_it_simulates_the_cohort_that_its_source_had(name: str) -> None:
     assert cohort.events.empty != bool(design.events)
 
 
-SLOW_FITS = {"dmd_walk_hajjar"}
-"""Fits of minutes: an equation is solved at every step."""
-
-
 METHODS = {"dmd_walk_hamuro": Laplace(level="quadrature", n_nodes=11)}
 """Where a course bends so sharply that the curvature at a subject's mode says nothing of its integral."""
 
@@ -323,7 +319,7 @@ SIZES = {"edss_novakovic": 8000}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in DESIGNS if name not in SLOW_FITS])
+@pytest.mark.parametrize("name", DESIGNS)
 def test_laplace_recovers_the_typical_values(name: str) -> None:
     """Each within 3 posterior sd of the truth, but for the one in a hundred values that lies further by chance.
 
