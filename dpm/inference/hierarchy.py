@@ -27,7 +27,7 @@ from dpm.inference.plate_rule import (
 )
 from dpm.inference.site import Site, site_of
 from dpm.inference.tracing import altered, altered_first, first_run, sampled_sites
-from dpm.types import Array, Float, Model, PerSubject, Sites
+from dpm.types import Array, Bool, Float, Model, PerSubject, Sites
 
 Part = Literal["all", "latent"]
 
@@ -162,6 +162,11 @@ class Hierarchy:
     def prior_unit(self) -> Float[Array, " population"]:
         """How far a search may step in each value before it has learned better."""
         return jnp.concatenate([jnp.ones(0), *(jnp.ravel(site.unit) for site in self.population)])
+
+    def near_zero(self) -> Bool[np.ndarray, " population"]:
+        """Which values are positive with a prior that has a density at zero, as spreads do."""
+        each = [np.full(site.size, site.open_at_zero) for site in self.population]
+        return np.concatenate(each) if each else np.zeros(0, bool)
 
     def population_names(self) -> list[str]:
         """A name per element of the population vector: the site's, with an index where it has several."""

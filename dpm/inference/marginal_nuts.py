@@ -10,6 +10,7 @@ from jax import numpy as jnp
 from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
 from dpm.inference.accuracy import HIGHER, Accuracy, accuracy
+from dpm.inference.bend import placed
 from dpm.inference.chains import ChainMethod
 from dpm.inference.checkpoint import Checkpoint
 from dpm.inference.chunks import Chunks, chunked, divided
@@ -83,7 +84,7 @@ class MarginalNUTS:
                 key=run_key,
             )
         rows = joined(reached.pieces)
-        vectors = start.whitening.centre + jnp.asarray(rows["u"]) @ start.whitening.spread.T
+        vectors = jax.vmap(jax.vmap(lambda u: start.whitening.population(u)[0]))(jnp.asarray(rows["u"]))
         found = self._checked(marginal, records, vectors.reshape(-1, hierarchy.n_population), start, key=check_key)
         sites = population_draws(vectors.reshape(-1, hierarchy.n_population), hierarchy, records)
         return Draws(
@@ -131,14 +132,15 @@ class Around(NamedTuple):
     """Data of a potential: the Laplace fit it lies around, and the subjects in chunks.
 
     Attributes:
-        centre: population values there, unconstrained scale.
-        spread: root of their covariance.
-        modes, slopes: the subjects' modes there and their derivatives by population value, per part.
+        middle, spread, origin, bends: population values as of a `Whitening`.
+        modes, slopes: the subjects' modes there and their derivatives by these, per part.
         parts: the subjects.
     """
 
-    centre: Array
+    middle: Array
     spread: Array
+    origin: Array
+    bends: Array
     modes: tuple[Array, ...]
     slopes: tuple[Array, ...]
     parts: tuple[Chunks, ...]
@@ -147,7 +149,7 @@ class Around(NamedTuple):
     def of(cls, start: Start, records: Data) -> "Around":
         whitening, parts = start.whitening, chunked(records)
         modes, slopes = (divided(records, parts, own) for own in (whitening.modes, _last(whitening.modes_slope)))
-        return cls(whitening.centre, whitening.spread, modes, slopes, parts)
+        return cls(*whitening[:4], modes, slopes, parts)
 
 
 @dataclass(frozen=True)
@@ -158,11 +160,11 @@ class MarginalPotential:
 
     def __call__(self, position: Sites, around: Around) -> Array:
         def computed(u: Array) -> tuple[Array, Array]:
-            move = around.spread @ u
+            (vector, move, volume), pull = jax.vjp(lambda at: placed(at, *around[:4]), u)
             pairs = zip(around.modes, around.slopes, strict=True)
             begin = tuple(mode + jnp.einsum("keps,p->kes", slope, move) for mode, slope in pairs)
-            found = evaluate(around.centre + move, self.marginal, True, None, begin, around.parts)
-            return found.negative, around.spread.T @ found.slope
+            found = evaluate(vector, self.marginal, True, None, begin, around.parts)
+            return found.negative - volume, pull((found.slope, jnp.zeros_like(move), -jnp.ones_like(volume)))[0]
 
         @jax.custom_vjp
         def negative(u: Array) -> Array:

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 from numpyro.distributions.transforms import (
+    ExpTransform,
     IdentityTransform,
     IndependentTransform,
     Transform,
@@ -16,6 +17,9 @@ from numpyro.distributions.transforms import (
 
 from dpm.inference.plate_rule import is_subject
 from dpm.types import Array
+
+NEAR_ZERO, MOST_FALL = 1e-6, 3.0
+"""A share of the prior mean, and by how much less of a log density there a prior still has one at zero."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Site:
         subject_axis: where the plate sits in `shape`; None for a population site.
         centre: the prior mean on the unconstrained scale, zero where the prior has none.
         unit: the prior sd of a value without bounds, in its own unit; one for a bounded value or without a prior sd.
+        open_at_zero: whether it is positive and its prior has a density at zero, as a half-normal one has.
         new_level: whether it stands for levels of a group that were not met at the fit (sampled with
             `infer={"new_level": True}`): its prior, of which no posterior has draws, is standard normal.
     """
@@ -39,6 +44,7 @@ class Site:
     subject_axis: int | None
     centre: Array
     unit: Array
+    open_at_zero: bool = False
     new_level: bool = False
 
     @property
@@ -60,7 +66,8 @@ def site_of(name: str, message: dict[str, Any]) -> Site:
     shape = tuple(np.shape(jax.eval_shape(transform._inverse, message["value"])))
     axis = len(fn.batch_shape) - 1 if is_subject(message) else None
     new_level = bool(message["infer"].get("new_level"))
-    return Site(name, shape, transform, axis, _centre(fn, transform, shape), _unit(fn, transform, shape), new_level)
+    centre, unit = _centre(fn, transform, shape), _unit(fn, transform, shape)
+    return Site(name, shape, transform, axis, centre, unit, _open_at_zero(fn, transform, centre), new_level)
 
 
 def _centre(fn: Any, transform: Transform, shape: tuple[int, ...]) -> Array:
@@ -80,6 +87,17 @@ def _unit(fn: Any, transform: Transform, shape: tuple[int, ...]) -> Array:
     except NotImplementedError:
         return jnp.ones(shape)
     return jnp.where(jnp.isfinite(sd) & (sd > 0.0), sd, 1.0)
+
+
+def _open_at_zero(fn: Any, transform: Transform, centre: Array) -> bool:
+    """Whether the prior density of a logarithm falls off no faster than the logarithm itself."""
+    while isinstance(transform, IndependentTransform):
+        transform = transform.base_transform
+    if not isinstance(transform, ExpTransform) or not centre.size or centre.shape != fn.shape():
+        return False
+    typical = jnp.exp(centre)
+    fall = jnp.sum(fn.log_prob(typical)) - jnp.sum(fn.log_prob(NEAR_ZERO * typical))
+    return bool(fall < MOST_FALL * centre.size)
 
 
 def _is_linear(transform: Transform) -> bool:

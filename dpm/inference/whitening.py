@@ -10,33 +10,35 @@ from jax import numpy as jnp
 
 from dpm.cohort.buckets import Data
 from dpm.inference import blocks
+from dpm.inference.bend import log_slope, placed, straightened
 from dpm.inference.conditional import derivatives, implicit_modes
 from dpm.inference.draws import host
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Optimum
 from dpm.inference.marginal import Marginal
 from dpm.inference.population import population_values
-from dpm.types import Array, Float, PerSubject, Sites
+from dpm.types import Array, Bool, Float, PerSubject, Sites
 
 STEP = 0.01
 """Of the differences that slopes are taken from [standard errors]. A slope only shapes the change of variables, which
 is exact whatever it is; differentiating twice more takes far longer to compile."""
 
 FARTHEST = 0.5
-"""Of the log of a conditional spread from its value at the centre, in the change of variables alone. True spreads level
-off: that of a standard normal effect at one, where a spread or a correlation takes the data out of it. Extrapolated
-without end, few subjects' spreads are off by factors where the posterior still has mass, and a sampler diverges there
-(24 subjects with five visits of a logistic course, see experiments/sbc)."""
+"""Of the log of a conditional spread from its value at the centre, in the change of variables alone. True spreads
+level off: that of a standard normal effect at one, where a spread or a correlation takes the data out of it.
+Extrapolated without end, few subjects' spreads are off by factors where the posterior still has mass, and a sampler
+diverges there (24 subjects with five visits of a logistic course, see experiments/sbc)."""
 
 Vector = Float[Array, " population"]
 Effects = Float[Array, "effect subject"]
 
 
 class Whitening(NamedTuple):
-    r"""$\varphi = \hat\varphi + C u$ and $b_i = \hat b_i + J_i \delta + M_i(\delta)\, w_i$.
+    r"""$v = \hat v + C u$, $\varphi = v$ or bent, and $b_i = \hat b_i + J_i \delta + M_i(\delta)\, w_i$.
 
-    Here $\delta = \varphi - \hat\varphi$; $C$ is the Cholesky factor of the Laplace covariance,
-    $J_i = \mathrm{d}\hat b_i/\mathrm{d}\varphi$ the implicit derivative of subject $i$'s mode, and
+    Here $v$ is the unconstrained scale, but for positive values whose prior has a density at zero that of
+    `dpm.inference.bend`; $\delta = v - \hat v$; $C$ is the Cholesky factor of the Laplace covariance,
+    $J_i = \mathrm{d}\hat b_i/\mathrm{d}v$ the implicit derivative of subject $i$'s mode, and
     $M_i = L_i^{-\top}$ the upper triangular root of its conditional covariance, its diagonal log-linear and the rest
     linear in $\delta$ near the centre, and bounded away from it: $c \tanh(\cdot/c)$ with $c$ of `FARTHEST`.
     Following the conditional spread matters: with $M_i$ held constant, a change of a between-subject sd is resisted by
@@ -45,8 +47,10 @@ class Whitening(NamedTuple):
     $O(N q^2 p)$, where a dense mass matrix over everything would cost $O(N^2)$.
     """
 
-    centre: Vector
+    middle: Vector
     spread: Float[Array, "population population"]
+    origin: Vector
+    bends: Bool[Array, " population"]
     modes: Effects
     modes_slope: Float[Array, "effect subject population"]
     root: Float[Array, "effect effect subject"]
@@ -60,8 +64,20 @@ class Whitening(NamedTuple):
         points = centre + jnp.concatenate([jnp.zeros((1, centre.size)), jnp.diag(steps), -jnp.diag(steps)])
         each = _local(points, jnp.asarray(optimum.effects), records, hierarchy)
         values, slopes = zip(*(_differences(part, steps) for part in each), strict=True)
-        spread = jnp.asarray(np.linalg.cholesky(optimum.covariance))
-        return cls(centre, spread, values[0], slopes[0], values[1], slopes[1])
+        bends, origin = hierarchy.near_zero(), np.asarray(hierarchy.prior_centre())
+        middle = np.where(bends, straightened(np.asarray(centre) - origin), centre)
+        per = np.where(bends, np.exp(np.asarray(log_slope(jnp.asarray(middle)))), 1.0)
+        spread = np.linalg.cholesky(optimum.covariance / np.outer(per, per))
+        return cls(
+            jnp.asarray(middle),
+            jnp.asarray(spread),
+            jnp.asarray(origin),
+            jnp.asarray(bends),
+            values[0],
+            slopes[0] * per,
+            values[1],
+            slopes[1] * per,
+        )
 
     @classmethod
     def of_prior(cls, hierarchy: Hierarchy, records: Data) -> "Whitening":
@@ -69,26 +85,39 @@ class Whitening(NamedTuple):
         centre, unit = hierarchy.prior_centre(), hierarchy.prior_unit()
         q, n, p = hierarchy.n_effects, records.n_subjects, centre.size
         modes, root = jnp.zeros((q, n)), jnp.zeros((q, q, n))
-        return cls(centre, jnp.diag(unit), modes, jnp.zeros((q, n, p)), root, jnp.zeros((q, q, n, p)))
+        flat = jnp.zeros((q, n, p)), jnp.zeros((q, q, n, p))
+        return cls(centre, jnp.diag(unit), centre, jnp.zeros(p, bool), modes, flat[0], root, flat[1])
+
+    @property
+    def centre(self) -> Vector:
+        """The population vector of $u = 0$."""
+        return self.population(jnp.zeros_like(self.middle))[0]
+
+    def population(self, u: Vector) -> tuple[Vector, Vector, Float[Array, ""]]:
+        r"""Population vector, $\delta$, and $\log|\mathrm{d}\varphi/\mathrm{d}v|$."""
+        return placed(u, self.middle, self.spread, self.origin, self.bends)
 
     def colour(self, u: Vector, w: Effects) -> tuple[Vector, Effects, Float[Array, ""]]:
-        r"""From the whitened variables to population vector and effects, with $\sum_i \log|M_i|$ up to a constant."""
-        move = self.spread @ u
-        root = self.root + FARTHEST * jnp.tanh(self.root_slope @ move / FARTHEST)
+        r"""From the whitened variables to population vector and effects, with the log volume up to $\log|C|$."""
+        vector, move, log_volume = self.population(u)
+        root = self._root(move)
         q = w.shape[0]
         rows = [
             jnp.exp(root[a, a]) * w[a] + sum((root[a, b] * w[b] for b in range(a + 1, q)), jnp.zeros(()))
             for a in range(q)
         ]
-        log_volume = sum((jnp.sum(root[a, a]) for a in range(q)), jnp.zeros(()))
+        log_volume = log_volume + sum((jnp.sum(root[a, a]) for a in range(q)), jnp.zeros(()))
         effects = self.modes + self.modes_slope @ move + (jnp.stack(rows) if rows else w)
-        return self.centre + move, effects, log_volume
+        return vector, effects, log_volume
 
     def log_volumes(self, u: Vector) -> PerSubject:
         r"""$\log|M_i|$ of each subject."""
-        move, q = self.spread @ u, len(self.modes)
-        each = (self.root[a, a] + FARTHEST * jnp.tanh(self.root_slope[a, a] @ move / FARTHEST) for a in range(q))
-        return sum(each, jnp.zeros(self.modes.shape[-1]))
+        root, q = self._root(self.spread @ u), len(self.modes)
+        return sum((root[a, a] for a in range(q)), jnp.zeros(self.modes.shape[-1]))
+
+    def _root(self, move: Vector) -> Float[Array, "effect effect subject"]:
+        """Conditional roots, their diagonals as logarithms, a move away from the centre."""
+        return self.root + FARTHEST * jnp.tanh(self.root_slope @ move / FARTHEST)
 
     def log_density(self, hierarchy: Hierarchy, u: Vector, w: Effects, records: Data) -> Float[Array, ""]:
         r"""$\log p(y, b, \varphi)$ in the whitened variables, less the constant $\log|C|$."""

@@ -186,6 +186,7 @@ def test_derivatives_by_values_and_time_agree_with_those_of_the_closed_form() ->
     np.testing.assert_allclose(highest, third(chain)(POINT), atol=2e-6)
 
 
+@pytest.mark.slow
 def test_derivatives_by_steps_of_one_length() -> None:
     found = jax.jit(third(lambda at: solved(at, SteppedChain)))(POINT)
     np.testing.assert_allclose(found, third(chain)(POINT), atol=2e-6)

@@ -41,9 +41,9 @@ def test_the_potential_is_the_marginal_posterior(monkeypatch: pytest.MonkeyPatch
     assert chunks.chunked(data)[0].counted.shape[0] > 1
 
     def expected(u: jax.Array) -> jax.Array:
-        vector = begun.whitening.centre + begun.whitening.spread @ u
+        vector, _, volume = begun.whitening.population(u)
         prior = hierarchy(name).log_population(vector, data, prior=True)
-        return -jnp.sum(prepared.log_marginal(vector, data)[0]) - prior
+        return -jnp.sum(prepared.log_marginal(vector, data)[0]) - prior - volume
 
     u = jax.random.normal(KEY, (hierarchy(name).n_population,))
     found, slope = jax.jit(jax.value_and_grad(MarginalPotential(prepared)))({"u": u}, Around.of(begun, data))

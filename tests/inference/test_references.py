@@ -62,7 +62,11 @@ def test_wang_by_quasi_monte_carlo(seed: int) -> None:
 
 @pytest.mark.parametrize(
     ("level", "nodes", "published"),
-    [("focei", 1, 376.165672), ("laplace", 1, 378.122437), ("quadrature", 15, 377.451727)],
+    [
+        pytest.param("focei", 1, 376.165672, marks=pytest.mark.slow),
+        ("laplace", 1, 378.122437),
+        pytest.param("quadrature", 15, 377.451727, marks=pytest.mark.slow),
+    ],
 )
 def test_theophylline_at_fixed_parameters(level: Level, nodes: int, published: float) -> None:
     prepared = marginal("theophylline", level, nodes)
