@@ -31,7 +31,7 @@ class MarginalNUTS:
     r"""No-U-turn sampling of $p(\varphi \mid y) \propto p(\varphi) \prod_i p(y_i \mid \varphi)$.
 
     Effects are integrated out at a level of `Marginal`, discrete ones summed; the sampler moves in
-    $u = C^{-1}(\varphi - \hat\varphi)$ with the Laplace covariance $C C^\top$, however many subjects there are.
+    the $u$ of `Whitening`, where Laplace's posterior is a standard normal, however many subjects there are.
     Searches for modes begin at the modes' linear prediction from the maximum and end when every subject's is found, so
     that the gradient is that of the density. What the level leaves is measured after sampling: some draws are weighted
     by the next level of accuracy (`accuracy`), and the fit is refused where the weights cannot be relied on or move a

@@ -35,10 +35,20 @@ STAN_PYTHON = os.environ.get("BENCH_STAN_PYTHON", sys.executable)
 USUAL = {"logistic": 1_000, "latent_time": 100}
 """Subjects by model, where nothing else is said."""
 
-LENGTHS = {"dpm": (4, 300, 1000), "numpyro_1000": (2, 1000, 1000), "stan": (2, 1000, 1000)}
+LENGTHS = {
+    "dpm": (4, 300, 1000),
+    "dpm_marginal": (4, 200, 500),
+    "numpyro_1000": (2, 1000, 1000),
+    "stan": (2, 1000, 1000),
+}
 """Chains, warm-up draws and kept draws of each chain."""
 
-NAMES = {"dpm": "dpm `NUTS()`", "numpyro_1000": "NumPyro `NUTS`", "stan": "Stan"}
+NAMES = {
+    "dpm": "dpm `NUTS()`",
+    "dpm_marginal": "dpm `MarginalNUTS()`",
+    "numpyro_1000": "NumPyro `NUTS`",
+    "stan": "Stan",
+}
 MOST = 5.0
 """Monte Carlo standard errors that posterior means may lie apart."""
 

@@ -58,6 +58,9 @@ def sample(
     if sampler == "dpm":
         method = dpm.NUTS(chains=chains, draws=draws, chain_method="sequential", progress=False)
         return dpm.fit(model, data, method=method, key=key)
+    if sampler == "dpm_marginal":
+        marginal = dpm.MarginalNUTS(chains=chains, draws=draws, chain_method="sequential", progress=False)
+        return dpm.fit(model, data, method=marginal, key=key)
     encodings = Encodings.learn(data)
     warmup, records = int(sampler.removeprefix("numpyro_")), data.records(encodings)
     begin = init_to_uniform if start is None else init_to_value(values=start(records))
