@@ -18,6 +18,9 @@ FREEDOM, WIDER = 12.0, 1.05
 LARGEST_PARETO_K = 0.7
 """Above it, the mean of importance weights cannot be relied on (Vehtari et al. 2024, JMLR 25(72))."""
 
+FEWEST = 30
+"""Weights that a tail can be fitted to."""
+
 LEAST_SPREAD = 1e-6
 """Log weights that differ by less are equal but for rounding, and no tail can be fitted to them."""
 
@@ -84,10 +87,13 @@ def resample(
 def smoothed(log_weights: Float[np.ndarray, " draw"]) -> tuple[Float[np.ndarray, " draw"], float]:
     """Pareto-smoothed weights that sum to one, and the shape k of their tail (Vehtari et al. 2024, JMLR 25(72)).
 
-    Equal weights have no tail: their k is minus infinity.
+    Equal weights have no tail: their k is minus infinity. That of fewer than `FEWEST` cannot be told: it is infinite.
     """
     if np.ptp(log_weights) < LEAST_SPREAD:
         return np.full(log_weights.shape, 1.0 / log_weights.size), -np.inf
+    if log_weights.size < FEWEST:
+        share = np.exp(log_weights - np.max(log_weights))
+        return share / share.sum(), np.inf
     from arviz_stats.base.array import array_stats  # a second of imports, and not on every machine with a GPU
 
     # It takes log likelihoods, whose weights are their inverse.

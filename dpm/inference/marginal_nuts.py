@@ -37,8 +37,8 @@ class MarginalNUTS:
     by the next level of accuracy (`accuracy`), and the fit is refused where the weights cannot be relied on or move a
     posterior mean by more than `most_shift` of its sd. `NUTS`, which samples effects too, needs no such check and is
     cheaper a step; this one is for models with discrete sites, and for spreads that the data leave near zero, where the
-    effects of `NUTS` meet a funnel: of lines in 27 children (orthodont) it has 188 to 750 divergences in 6,000 draws
-    and a least effective size of 24 to 186, against none and 590 or more here (`engine` of experiments/benchmarks).
+    effects of `NUTS` meet a funnel: of lines in 27 children (orthodont) it has 34 to 293 divergences in 6,000 draws
+    and a least effective size of 23 to 278, against none and 1,666 or more here (`engine` of experiments/benchmarks).
 
     Attributes:
         level: accuracy of the integral, see `Marginal`.

@@ -12,6 +12,7 @@ from scipy.stats import norm
 
 from dpm.cohort import Records
 from dpm.errors import InferenceError
+from dpm.inference.importance import smoothed
 from dpm.inference.laplace import Laplace
 
 KEY = jax.random.key(21)
@@ -85,3 +86,12 @@ def test_a_posterior_with_heavier_tails_than_the_proposals_is_refused() -> None:
 def test_maximum_likelihood_has_no_posterior() -> None:
     with pytest.raises(InferenceError, match="without a prior there is no posterior"):
         Laplace(objective="ml", importance=64).run(levels, eight(), key=KEY)
+
+
+@pytest.mark.parametrize("n", [1, 4, 20, 29])
+def test_the_tail_of_few_weights_cannot_be_told(n: int) -> None:
+    """It is refused as the worst one is, and the weights are as they are."""
+    log_weights = np.linspace(0.0, 1.0, n) if n > 1 else np.zeros(1)
+    share, k = smoothed(log_weights)
+    assert k == (np.inf if n > 1 else -np.inf)
+    np.testing.assert_allclose(share, np.exp(log_weights) / np.exp(log_weights).sum())
