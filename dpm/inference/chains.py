@@ -42,9 +42,18 @@ Potential = Callable[[Sites, Any], Array]
 """Minus the log density of a position, given data; equal ones, as two of `NUTS` for one model are, compile once."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is known of chains when they are compiled; equal ones are compiled once, see `Chains`."""
+    """What is known of chains when they are compiled; equal ones are compiled once, see `Chains`.
+
+    Attributes:
+        potential: minus the log density of a position, given data; a constant of the compiled code.
+        count: of chains.
+        warmup: adaptation steps per chain.
+        target_accept: of the step-size adaptation.
+        max_tree_depth: doublings per draw.
+        method: `"vectorized"`, all at once; `"parallel"`, a device each, as far as there are so many; `"sequential"`.
+    """
 
     potential: Potential
     count: int
@@ -58,7 +67,7 @@ class Settings:
         return self.method == "vectorized" and self.count > 1
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Chains:
     """NumPyro's kernel for several chains, adapting up to the end of the warm-up.
 
@@ -67,31 +76,18 @@ class Chains:
     else, the random key included, so that where pieces end, or a process did, is not in the draws.
 
     Attributes:
-        potential: minus the log density of a position, given `data`; a constant of the compiled code.
-        data: arrays in a pytree.
-        count: of chains.
-        warmup: adaptation steps per chain.
-        target_accept: of the step-size adaptation.
-        max_tree_depth: doublings per draw.
-        method: `"vectorized"`, all at once; `"parallel"`, a device each, as far as there are so many; `"sequential"`.
+        settings: what is compiled for.
+        data: of the potential, arrays in a pytree.
     """
 
-    potential: Potential
+    settings: Settings
     data: Any
-    count: int
-    warmup: int
-    target_accept: float
-    max_tree_depth: int
-    method: ChainMethod
-
-    @property
-    def _settings(self) -> Settings:
-        return Settings(self.potential, self.count, self.warmup, self.target_accept, self.max_tree_depth, self.method)
 
     def begin(self, starts: Sites, *, key: Key) -> HMCState:
         """The state of every chain at its start, leading axis `chain`."""
-        keys = jax.random.split(key, self.count) if self.count > 1 else key[None]
-        return _beginning(self._settings)(starts, keys, self.data)
+        count = self.settings.count
+        keys = jax.random.split(key, count) if count > 1 else key[None]
+        return _beginning(self.settings)(starts, keys, self.data)
 
     def shape(self, starts: Sites, *, key: Key) -> HMCState:
         """What `begin` gives, in shape and kind alone."""
@@ -99,14 +95,14 @@ class Chains:
 
     def advance(self, state: HMCState, length: int) -> tuple[HMCState, Rows]:
         """So many transitions of every chain, at most `LONGEST`, and what they keep."""
-        state, rows = jax.block_until_ready(_advancing(self._settings)(state, jnp.asarray(length), self.data))
-        first = 0 if self._settings.side_by_side else 1
+        state, rows = jax.block_until_ready(_advancing(self.settings)(state, jnp.asarray(length), self.data))
+        first = 0 if self.settings.side_by_side else 1
         whole = {name: np.moveaxis(np.asarray(values), first, 1) for name, values in rows.items()}
         return state, {name: values[:, :length].copy() for name, values in whole.items()}
 
     def potentials(self, state: HMCState) -> np.ndarray:
         """The potential of every chain where it is, computed anew."""
-        return np.asarray(jax.jit(jax.vmap(lambda position: self.potential(position, self.data)))(state.z))
+        return np.asarray(jax.jit(jax.vmap(lambda position: self.settings.potential(position, self.data)))(state.z))
 
 
 def _kernel(settings: Settings, data: Any) -> Kernel:

@@ -263,11 +263,13 @@ class Hierarchy:
         if self.summed and effects.shape[0] == self.n_effects:
             each = [one.log_subject(population, effects, records, part=part) for one in self.by_class()]
             return logsumexp(jnp.stack(each), axis=0)
-        return _log_subject(self, population, effects, records, part)
+        return self._log_subject(population, effects, records, part)
 
+    @partial(jax.jit, static_argnums=(0, 4))
     def _log_subject(
         self, population: Sites, effects: Float[Array, "effect subject"], records: Records, part: Part
     ) -> PerSubject:
+        """Runs the model once for arrays of the same shapes, however often it is differentiated."""
         values = self.effect_values(effects)
         log_probs, trace = self._log_probs({**population, **values}, records)
         total = jnp.zeros(effects.shape[-1])
@@ -283,11 +285,3 @@ class Hierarchy:
     def _log_probs(self, values: Sites, records: Records) -> tuple[Sites, dict[str, dict[str, Any]]]:
         with handlers.block():
             return compute_log_probs(self._filled(values), (records,), {}, {}, sum_log_prob=False)
-
-
-@partial(jax.jit, static_argnums=(0, 4))
-def _log_subject(
-    hierarchy: Hierarchy, population: Sites, effects: Float[Array, "effect subject"], records: Records, part: Part
-) -> PerSubject:
-    """Runs the model once for arrays of the same shapes, however often it is differentiated."""
-    return hierarchy._log_subject(population, effects, records, part)

@@ -10,7 +10,6 @@ from jax import numpy as jnp
 from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
 from dpm.inference.accuracy import HIGHER, Accuracy, accuracy
-from dpm.inference.bend import placed
 from dpm.inference.chains import ChainMethod
 from dpm.inference.checkpoint import Checkpoint
 from dpm.inference.chunks import Chunks, chunked, divided
@@ -23,6 +22,7 @@ from dpm.inference.sampler import SETTINGS, facts, folder, sample, statistics
 from dpm.inference.sampling import joined
 from dpm.inference.start import Start
 from dpm.inference.surface import evaluate
+from dpm.inference.whitening import Whitening
 from dpm.types import Array, Key, Model, Sites
 
 
@@ -132,15 +132,12 @@ class Around(NamedTuple):
     """Data of a potential: the Laplace fit it lies around, and the subjects in chunks.
 
     Attributes:
-        middle, spread, origin, bends: population values as of a `Whitening`.
-        modes, slopes: the subjects' modes there and their derivatives by these, per part.
+        whitening: around it.
+        modes, slopes: its modes and their slopes, per part.
         parts: the subjects.
     """
 
-    middle: Array
-    spread: Array
-    origin: Array
-    bends: Array
+    whitening: Whitening
     modes: tuple[Array, ...]
     slopes: tuple[Array, ...]
     parts: tuple[Chunks, ...]
@@ -149,7 +146,7 @@ class Around(NamedTuple):
     def of(cls, start: Start, records: Data) -> "Around":
         whitening, parts = start.whitening, chunked(records)
         modes, slopes = (divided(records, parts, own) for own in (whitening.modes, _last(whitening.modes_slope)))
-        return cls(*whitening[:4], modes, slopes, parts)
+        return cls(whitening, modes, slopes, parts)
 
 
 @dataclass(frozen=True)
@@ -160,7 +157,7 @@ class MarginalPotential:
 
     def __call__(self, position: Sites, around: Around) -> Array:
         def computed(u: Array) -> tuple[Array, Array]:
-            (vector, move, volume), pull = jax.vjp(lambda at: placed(at, *around[:4]), u)
+            (vector, move, volume), pull = jax.vjp(around.whitening.population, u)
             pairs = zip(around.modes, around.slopes, strict=True)
             begin = tuple(mode + jnp.einsum("keps,p->kes", slope, move) for mode, slope in pairs)
             found = evaluate(vector, self.marginal, True, None, begin, around.parts)

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from dpm.cohort.buckets import Data
-from dpm.inference.chains import ChainMethod, Chains, Potential, Rows, packed
+from dpm.inference.chains import ChainMethod, Chains, Potential, Rows, Settings, packed
 from dpm.inference.checkpoint import START, Checkpoint, Saved, identity
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.progress import Ticker
@@ -85,15 +85,15 @@ def sample(
     ticker = Ticker(warmup=sampler.warmup, draws=sampler.draws, chains=sampler.chains, shown=sampler.progress)
     going_on = saved is not None and saved.has(START)
     start = Start.read(saved.read(START)) if saved is not None and going_on else begin()
-    chains = Chains(
+    settings = Settings(
         potential=potential,
-        data=data(start),
         count=sampler.chains,
         warmup=sampler.warmup,
         target_accept=sampler.target_accept,
         max_tree_depth=sampler.max_tree_depth,
         method=sampler.chain_method,
     )
+    chains = Chains(settings, data(start))
     if saved is not None and going_on:
         reached = restored(saved, chains, positions, key=key)
         ticker.resume(reached.step, reached.divergences, saved.folder)

@@ -44,7 +44,7 @@ def pursue(chains: Chains, reached: Reached, *, draws: int, saved: Saved | None,
         InferenceError: a checkpoint cannot be written; what was saved before stays.
         KeyboardInterrupt: after saving.
     """
-    ends = (chains.warmup, chains.warmup + draws)
+    ends = (chains.settings.warmup, chains.settings.warmup + draws)
     stored, length = reached, 1
     try:
         while reached.step < ends[-1]:
@@ -68,7 +68,7 @@ def _moved(chains: Chains, reached: Reached, length: int) -> Reached:
     began = perf_counter()
     state, rows = chains.advance(reached.state, length)
     moved = replace(reached, step=reached.step + length, state=state, seconds=reached.seconds + perf_counter() - began)
-    if reached.step < chains.warmup:
+    if reached.step < chains.settings.warmup:
         return moved
     divergences = reached.divergences + int(rows["diverging"].sum())
     return replace(moved, pieces=(*reached.pieces, rows), divergences=divergences)

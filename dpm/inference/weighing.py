@@ -147,8 +147,8 @@ def _ratios(
         vector, effects, _ = whitening.colour(u, w)
         _, start, _ = whitening.colour(u, guide.centre(parameters, u, target.shape))
         each, _ = marginal.log_marginal(vector, records, start)
-        log_p = jnp.sum(each) + hierarchy.log_population(vector, records, prior=True) + log_unit(whitening)
-        log_p = log_p + whitening.population(u)[2]
+        log_volume = log_unit(whitening) + whitening.population(u)[2]
+        log_p = jnp.sum(each) + hierarchy.log_population(vector, records, prior=True) + log_volume
         population = log_p - guide.log_population(parameters, u)
         if not isinstance(guide, Structured):
             return _Ratios(joint, population, joint[None])

@@ -49,6 +49,9 @@ NAMES = {
     "numpyro_1000": "NumPyro `NUTS`",
     "stan": "Stan",
 }
+OWN = ("dpm", "dpm_marginal")
+"""Which are dpm's."""
+
 MOST = 5.0
 """Monte Carlo standard errors that posterior means may lie apart."""
 
@@ -180,9 +183,7 @@ def _told(runs: dict[str, dict[str, Any] | str]) -> dict[str, Any]:
     done: dict[str, dict[str, Any]] = {name: one for name, one in runs.items() if isinstance(one, dict)}
     for one in done.values():
         one["ess_per_cpu_second"] = one["least_ess_bulk"] / one["seconds"]["cpu"]
-    own = min(
-        (name for name in ("dpm", "dpm_marginal") if name in done), key=lambda k: done[k]["worst_r_hat"], default=""
-    )
+    own = min((name for name in OWN if name in done), key=lambda k: done[k]["worst_r_hat"], default="")
     mine = done.get(own)
     for name, one in done.items():
         if mine is None or name == own:
@@ -200,7 +201,7 @@ def _told(runs: dict[str, dict[str, Any] | str]) -> dict[str, Any]:
 
 def _best(runs: dict[str, dict[str, Any]]) -> float | None:
     """The rate of dpm's faster sampler among those that mixed."""
-    mine = (runs[name] for name in ("dpm", "dpm_marginal") if name in runs)
+    mine = (runs[name] for name in OWN if name in runs)
     return max((one["ess_per_cpu_second"] for one in mine if one["worst_r_hat"] <= MIXED), default=None)
 
 

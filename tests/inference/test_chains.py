@@ -9,7 +9,7 @@ from jax import numpy as jnp
 from numpyro.infer import MCMC
 from numpyro.infer import NUTS as Kernel
 
-from dpm.inference.chains import ChainMethod, Chains, packed, unpacked
+from dpm.inference.chains import ChainMethod, Chains, Settings, packed, unpacked
 from dpm.types import Array, Sites
 
 WARMUP, DRAWS = 40, 30
@@ -26,16 +26,16 @@ def starts(count: int) -> Sites:
 
 def of(count: int, method: ChainMethod) -> Chains:
     settings: dict[str, Any] = {"warmup": WARMUP, "target_accept": 0.85, "max_tree_depth": 10}
-    return Chains(potential=potential, data=0.25, count=count, method=method, **settings)
+    return Chains(Settings(potential=potential, count=count, method=method, **settings), 0.25)
 
 
 def run(made: Chains, lengths: list[int], *, anew: int | None = None) -> dict[str, np.ndarray]:
     """All transitions; before piece number `anew` everything but plain arrays is thrown away."""
-    begun = starts(made.count)
+    begun = starts(made.settings.count)
     state, rows = made.begin(begun, key=KEY), []
     for number, length in enumerate(lengths):
         if number == anew:
-            arrays, made = packed(state), of(made.count, made.method)
+            arrays, made = packed(state), of(made.settings.count, made.settings.method)
             state = unpacked(arrays, made.shape(begun, key=KEY), key=KEY)
         state, kept = made.advance(state, length)
         rows.append(kept)

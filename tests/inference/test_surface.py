@@ -8,6 +8,7 @@ from jax import numpy as jnp
 from numpyro import distributions as dist
 
 from dpm.cohort import Records
+from dpm.inference.climb import Summit, climb
 from dpm.inference.conditional import find_modes
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
@@ -56,6 +57,19 @@ def test_a_better_mode_is_found_where_a_search_ends() -> None:
     assert stuck.higher_modes(point, found)
     np.testing.assert_allclose(stuck.effects(stuck.at(point)), alone.effects(fresh), atol=1e-7)
     assert not stuck.higher_modes(point, stuck.at(point))
+
+
+def test_a_climb_from_lower_modes_ends_in_the_higher_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of six subjects begin near -2, and pull the mean to 2/3 until a grid finds them the modes near 2."""
+    alone = climb(surface(), np.array([2.0]), 1e-10, np.ones(1))
+    made, begun = surface(), np.where(np.arange(6) < 4, 0.0, -4.0)[None]
+    forget, times = made.forget, iter(range(100))
+    monkeypatch.setattr(made, "forget", lambda: forget() if next(times) else made.begin_at(begun))
+    found = climb(made, np.array([2.0]), 1e-10, np.ones(1))
+    assert isinstance(alone, Summit)
+    assert isinstance(found, Summit)
+    assert float(found.vector[0]) == pytest.approx(float(alone.vector[0]), abs=1e-6)
+    assert float(alone.vector[0]) == pytest.approx(2.0, abs=0.2)
 
 
 def test_a_fit_does_not_depend_on_where_it_begins() -> None:
