@@ -1,9 +1,17 @@
 """What a guide's weights say of it, where the posterior is a standard normal and its own sd is known."""
 
+import jax
 import numpy as np
 import pytest
+from jax import numpy as jnp
 
-from dpm.inference.weighing import reliable, smoothed_or_lost, widening
+from dpm.inference.elbo import Target
+from dpm.inference.guide import Shape
+from dpm.inference.start import Start
+from dpm.inference.variational import Variational
+from dpm.inference.weighing import _ratios, reliable, smoothed_or_lost, widening
+
+from .examples import hierarchy, marginal, records
 
 DRAWS, RUNS = 2000, 60
 
@@ -56,3 +64,22 @@ def test_a_weight_that_cannot_be_computed_is_no_weight() -> None:
     assert share.tolist() == [1 / 3] * 3
     share, k = smoothed_or_lost(np.zeros(50))
     assert k == -np.inf and reliable(k, 1.0)
+
+
+def test_the_weight_of_everything_is_that_of_population_values_times_those_of_subjects() -> None:
+    r"""$p(y, b, \varphi)/q = p(\varphi)\,p(y \mid \varphi)/q(\varphi) \prod_i p(b_i \mid y_i, \varphi)/q(b_i)$.
+
+    Whatever the marginal likelihood is taken to be; with a spread that lies on the bent scale.
+    """
+    name, key = "poisson", jax.random.key(3)
+    split, data, prepared = hierarchy(name), records(name), marginal(name, "laplace", 1)
+    assert split.near_zero().any()
+    whitening = Start.of_laplace(prepared, data, key=key).whitening
+    shape = Shape(split.n_population, split.n_effects, data.n_subjects)
+    target = Target(split, Variational()._guide(split), shape, 1)
+    everybody = jnp.arange(data.n_subjects)
+    begun = target.guide.begin(shape, 0.7, key=key)
+    found = _ratios(jax.random.split(key, 6), begun, whitening, data, everybody, target, prepared)[2]
+    product = found.population + found.subjects.sum(axis=1)
+    np.testing.assert_allclose(found.joint, product, rtol=1e-9)
+    assert float(jnp.ptp(found.joint)) > 0.1
