@@ -41,6 +41,9 @@ SITES = {
 }
 """What a rival calls a population value, and what dpm does."""
 
+KEPT = ("log_likelihood", "iterations", "asymptote_se", "peak_gb", "version")
+"""What is kept of what a rival says, where it says it."""
+
 
 def starts() -> list[str]:
     """Where dpm's search begins, as words for a rival; correlations begin at zero."""
@@ -92,7 +95,7 @@ def by_rival(name: str, file: Path, times: int, folder: Path, begin: list[str], 
     places = ("1,0", "2,0", "2,1")
     estimates |= {f"subject_correlation[{at}]": r for at, r in zip(places, found["correlation"], strict=True)}
     return {
-        **{key: found[key] for key in ("log_likelihood", "asymptote_se", "peak_gb", "version")},
+        **{key: found[key] for key in KEPT if key in found},
         "estimates": estimates,
         "build_cpu": found.get("build_cpu", 0.0),
         **{clock: [ran.found[clock] for ran in runs] for clock in ("cpu", "wall")},

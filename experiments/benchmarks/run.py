@@ -12,6 +12,7 @@ from experiments.benchmarks import (
     leaspy_kind,
     logistic,
     mixed,
+    nlme_rest,
     outcomes,
     posteriors,
     sampling,
@@ -26,12 +27,13 @@ BENCHMARKS = {
     "sampling": ("sampling.json", sampling),
     "outcomes": ("outcomes.json", outcomes),
     "logistic": ("logistic.json", logistic),
+    "nlme_rest": ("nlme_rest.json", nlme_rest),
     **{f"posterior_{name}": (f"posterior_{name}.json", posteriors) for name in posteriors.USUAL},
     "leaspy": ("leaspy.json", leaspy_kind),
     "joint": ("joint.json", joint),
     "growth": ("growth.json", growth),
 }
-SIZED = ("logistic", "leaspy", "joint", "growth", *(f"posterior_{name}" for name in posteriors.USUAL))
+SIZED = ("logistic", "nlme_rest", "leaspy", "joint", "growth", *(f"posterior_{name}" for name in posteriors.USUAL))
 """Those that run at several sizes, and leave out a program that is expected to take too long."""
 
 
