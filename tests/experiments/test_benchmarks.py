@@ -1,0 +1,74 @@
+"""Benchmarks judge every program alike, and leave out with the reason what cannot run."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.benchmarks import joint_posterior, nlme_rest, programs
+from experiments.benchmarks.joint_posterior import ASSOCIATION, judged
+
+
+def drawn(*, stuck: bool) -> pd.DataFrame:
+    """Three chains of 1,000 independent draws; where `stuck`, the hazard's first value stays apart in each."""
+    generator = np.random.default_rng(0)
+    chains = []
+    for chain in range(3):
+        shift = 3.0 * chain if stuck else 0.0
+        columns = {ASSOCIATION: 1.2 + 0.1 * generator.normal(size=1_000), "end_female": generator.normal(size=1_000)}
+        chains.append(pd.DataFrame({"chain": chain, **columns, "hazard_1": shift + generator.normal(size=1_000)}))
+    return pd.concat(chains)
+
+
+def test_independent_draws_count_in_full() -> None:
+    found = judged(drawn(stuck=False))
+    assert found["least_ess_bulk"] == pytest.approx(3_000, rel=0.15)
+    assert found["worst_r_hat"] < 1.01
+    association = found["association"]
+    assert association["sds"] == pytest.approx(0.1, rel=0.05)
+    assert association["mcse"] == pytest.approx(association["sds"] / np.sqrt(association["ess_bulk"]), rel=0.1)
+
+
+def test_a_hazard_that_did_not_mix_is_told_apart_from_the_values_that_did() -> None:
+    found = judged(drawn(stuck=True))
+    assert found["hazard"]["worst_r_hat"] > 1.5
+    assert found["hazard"]["least_ess_bulk"] < 20
+    assert found["worst_r_hat"] < 1.01
+
+
+def test_a_program_that_is_missing_or_fails_is_told_in_words() -> None:
+    assert programs.run(["no_such_program"]) == "no_such_program is not installed"
+    failed = programs.run([sys.executable, "-c", "raise SystemExit('it lacks a package')"])
+    assert failed == "failed: it lacks a package"
+
+
+def test_a_program_that_takes_too_long_is_stopped() -> None:
+    assert programs.run([sys.executable, "-c", "import time; time.sleep(30)"], limit=0.3) == "stopped after 0 s"
+
+
+def test_a_program_says_what_it_found_in_its_last_line() -> None:
+    ran = programs.run([sys.executable, "-c", "print('a word'); print('{\"cpu\": 1.5}')"])
+    assert isinstance(ran, programs.Ran)
+    assert ran.found == {"cpu": 1.5}
+    assert 0 < ran.cpu < 30
+
+
+def test_jmbayes2_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert joint_posterior.by_jmbayes2("weibull", 1, tmp_path, 5.0) == "Rscript is not installed"
+
+
+def test_the_exponent_is_the_slope_of_log_time() -> None:
+    seconds = {100: 9.0, 1_000: 2e-3 * 1_000**0.9, 10_000: 2e-3 * 10_000**0.9}
+    assert programs.exponent(seconds, least=1_000) == pytest.approx(0.9)
+    assert programs.exponent({1_000: 1.0}) is None
+
+
+def test_a_start_for_nlme_names_every_spread_and_correlation() -> None:
+    sites = [*nlme_rest.SITES.values(), *(f"subject_correlation[{at}]" for at in ("1,0", "2,0", "2,1"))]
+    words = nlme_rest.words_of({site: 0.5 + k for k, site in enumerate(sites)})
+    assert words[0] == "asymptote=0.5"
+    assert words[-1] == "correlation_21=9.5"
+    assert len(words) == 10
