@@ -52,8 +52,7 @@ def one(seed: int) -> dict[str, Any]:
         posterior = dpm.fit(pbc_joint.build(), data, method=method, key=jax.random.key(seed))
     found = worst(posterior)
     association = {name: found.pop(name)[ASSOCIATION] for name in ("means", "sds", "mcse")}
-    table = dpm.parameter_table(posterior).set_index("site")
-    association["ess_bulk"] = float(table.loc[ASSOCIATION, "ess_bulk"])
+    association["ess_bulk"] = float(dpm.parameter_table(posterior).set_index("site")["ess_bulk"][ASSOCIATION])
     return {"seed": seed, **found, "association": association, "seconds": watch.seconds()}
 
 

@@ -76,9 +76,23 @@ def python(module: str, *words: object, env: Mapping[str, str] | None = None, li
 
 
 def peak_gb() -> float:
-    """Largest memory that this process ever held [GB of 2^30 bytes]; Linux only."""
+    """Largest memory that this process held since it began or `forget_peak` [GB of 2^30 bytes]; Linux only."""
+    return _status_gb("VmHWM")
+
+
+def memory_gb() -> float:
+    """Memory that this process holds now [GB of 2^30 bytes]; Linux only."""
+    return _status_gb("VmRSS")
+
+
+def forget_peak() -> None:
+    """Begin `peak_gb` anew from what is held now; Linux only."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+def _status_gb(field: str) -> float:
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
+    return next(float(line.split()[1]) for line in lines if line.startswith(field)) / 2**20
 
 
 def exponent(seconds: Mapping[int, float], least: int = 0) -> float | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.benchmarks import joint_posterior, nlme_rest, programs
+from experiments.benchmarks import joint_posterior, logistic, nlme_rest, programs
 from experiments.benchmarks.joint_posterior import ASSOCIATION, judged
 
 
@@ -67,7 +67,7 @@ def test_the_exponent_is_the_slope_of_log_time() -> None:
 
 
 def test_a_start_for_nlme_names_every_spread_and_correlation() -> None:
-    sites = [*nlme_rest.SITES.values(), *(f"subject_correlation[{at}]" for at in ("1,0", "2,0", "2,1"))]
+    sites = [*logistic.SITES.values(), *(f"subject_correlation[{at}]" for at in ("1,0", "2,0", "2,1"))]
     words = nlme_rest.words_of({site: 0.5 + k for k, site in enumerate(sites)})
     assert words[0] == "asymptote=0.5"
     assert words[-1] == "correlation_21=9.5"
