@@ -76,7 +76,7 @@ def by_jmbayes2(hazard: str, seed: int, folder: Path, limit: float) -> dict[str,
     return {
         "seed": seed,
         **judged(pd.read_csv(out)),
-        "seconds": {"compile_wall": 0.0, "compile_cpu": 0.0, "wall": said["wall"], "cpu": said["cpu"]},
+        "seconds": {"wall": said["wall"], "cpu": said["cpu"]},
         **{key: said[key] for key in kept},
     }
 
@@ -150,7 +150,7 @@ def _row(name: str, each: dict[str, Any]) -> list[str]:
         str(each.get("divergences", "")),
         f"{association['means']:.3f} ({association['sds']:.4f})",
         f"{association['ess_bulk']:,.0f}",
-        *(shown(seconds[key]) for key in ("compile_wall", "wall", "cpu")),
+        *(shown(seconds[key]) if key in seconds else "" for key in ("compile_wall", "wall", "cpu")),
         f"{each['least_ess_bulk'] / seconds['cpu']:.3g}",
     ]
 
