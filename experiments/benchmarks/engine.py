@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from arviz_stats.base import array_stats
+from arviz_stats.base.array import array_stats
 from numpyro import distributions as dist
 
 import dpm

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 import pandas as pd
-from arviz_stats.base import array_stats
+from arviz_stats.base.array import array_stats
 
 import dpm
 from experiments.benchmarks import programs

@@ -125,7 +125,7 @@ def require_same_answer(found: dict[str, list[dict[str, object]]], most: float =
     """Posterior means of every run lie within `most` Monte Carlo standard errors of those of the first."""
     (first, *others) = [pd.DataFrame(each)[["means", "mcse"]] for runs in found.values() for each in runs]
     for other in others:
-        apart = (other["means"] - first["means"]).abs() / np.hypot(other["mcse"], first["mcse"])
+        apart: pd.Series = (other["means"] - first["means"]).abs() / np.hypot(other["mcse"], first["mcse"])
         if apart.max() > most:
             raise RuntimeError(f"posterior means differ by {apart.max():.1f} standard errors at {apart.idxmax()}")
 

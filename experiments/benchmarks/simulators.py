@@ -1,6 +1,7 @@
 """The cohorts and models that programs are compared on, at any number of subjects; the same number, the same cohort."""
 
 import math
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -161,7 +162,11 @@ def shifted(markers: tuple[str, ...]) -> dpm.ProgressionModel:
     return dpm.ProgressionModel(outcomes=outcomes, clock=clock, correlation=None)
 
 
-MODELS = {"logistic": logistic, "latent_time": latent_time, "joint": cache(pbc_joint.build)}
+MODELS: dict[str, Callable[[], dpm.ProgressionModel]] = {
+    "logistic": logistic,
+    "latent_time": latent_time,
+    "joint": cache(pbc_joint.build),
+}
 MODELS |= {"shifted_1": lambda: shifted(("b",)), "shifted_3": lambda: shifted(("a", "b", "c"))}
 """One object each, so that what was compiled for it is used again."""
 

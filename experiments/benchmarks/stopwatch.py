@@ -36,10 +36,10 @@ class Stopwatch:
         self._reader.join()
         self._readings.append((perf_counter(), process_time()))
 
-    def _note(self, event: str, duration: float, **_: object) -> None:
+    def _note(self, event: str, duration_secs: float, **_: str | int) -> None:
         if event.startswith("/jax/core/compile/"):
             now = perf_counter()
-            self._stages.append((now - duration, now))
+            self._stages.append((now - duration_secs, now))
 
     def _read(self) -> None:
         while not self._done.wait(TICK):
