@@ -16,6 +16,9 @@ MODELS = {
 }
 """Subjects by model, where nothing else is said."""
 
+OBJECTIVE = {"logistic": "ml", "latent_time": "map", "joint": "ml"}
+"""Without the prior of the values of its four sites nothing would determine their spread in the latent-time model."""
+
 
 def run(times: int, sizes: Sequence[int] | None = None, limit: float = 120.0) -> dict[str, Any]:
     """Every model at every size, until a fit is expected to take longer than `limit` CPU seconds.
@@ -35,7 +38,7 @@ def run(times: int, sizes: Sequence[int] | None = None, limit: float = 120.0) ->
                     continue
                 again = 0 if expected > limit / 20 else times
                 file, most = simulators.stored(name, n, folder), max(1200.0, 3 * limit)
-                one = by_dpm(file, again, folder / f"cache_{n}", name=name, limit=most)
+                one = by_dpm(file, again, folder / f"cache_{n}", name=name, objective=OBJECTIVE[name], limit=most)
                 if isinstance(one, str):
                     skipped[name][str(n)] = one
                 else:

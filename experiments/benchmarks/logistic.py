@@ -56,7 +56,7 @@ def starts() -> list[str]:
 
 
 def by_dpm(
-    file: Path, times: int, cache: Path, *, name: str = "logistic", limit: float = 1200.0
+    file: Path, times: int, cache: Path, *, name: str = "logistic", objective: str = "ml", limit: float = 1200.0
 ) -> dict[str, Any] | str:
     """One process with nothing compiled before, then `times` that find it compiled by that one.
 
@@ -67,7 +67,7 @@ def by_dpm(
     for _ in range(times + 1):
         env = {"DPM_COMPILATION_CACHE": str(cache)}
         often = "twice" if times else "once"
-        ran = programs.python("dpm_laplace", name, file, "ml", "laplace", often, env=env, limit=limit)
+        ran = programs.python("dpm_laplace", name, file, objective, "laplace", often, env=env, limit=limit)
         if isinstance(ran, str):
             return ran
         runs.append(ran)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.benchmarks import joint_posterior, logistic, nlme_rest, programs
+from experiments.benchmarks import growth, joint_posterior, logistic, nlme_rest, programs, simulators
 from experiments.benchmarks.joint_posterior import ASSOCIATION, judged
 
 
@@ -72,3 +72,25 @@ def test_a_start_for_nlme_names_every_spread_and_correlation() -> None:
     assert words[0] == "asymptote=0.5"
     assert words[-1] == "correlation_21=9.5"
     assert len(words) == 10
+
+
+def test_of_one_fit_alone_the_compiled_time_leaves_out_compiling() -> None:
+    first = {"cpu": 3.0, "wall": 4.0, "compile_cpu": 20.0, "compile_wall": 30.0}
+    told = logistic._only(programs.Ran({"first": first, **dict.fromkeys(logistic.OWN, 1.0)}, cpu=26.0, wall=37.0))
+    assert (told["cpu"], told["first_cpu"], told["process_cpu"]) == ([3.0], [23.0], [26.0])
+    assert set(growth.KEPT) <= set(told)
+
+
+def test_every_model_of_growth_has_sizes_and_an_objective() -> None:
+    assert growth.MODELS.keys() == growth.OBJECTIVE.keys()
+    assert growth.MODELS.keys() <= simulators.MODELS.keys()
+
+
+def test_the_peak_of_memory_can_be_forgotten() -> None:
+    before = programs.peak_gb()
+    held = np.ones(2**26)
+    assert programs.peak_gb() > before - 0.01
+    assert programs.memory_gb() >= held.nbytes / 2**30
+    del held
+    programs.forget_peak()
+    assert programs.peak_gb() == pytest.approx(programs.memory_gb(), abs=0.1)
