@@ -30,12 +30,12 @@ def curve(axes: Axes, runs: dict[str, Any], key: str, label: str, slope: float |
 def finish(axes: Axes, title: str) -> None:
     axes.set(xscale="log", yscale="log", xlabel="subjects", ylabel="CPU time [s]", title=title)
     axes.grid(alpha=0.3, which="major")
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
 
 
 def draw(folder: Path = RESULTS) -> Path:
     """Write `time_by_size.svg` into the folder of the results, from what is there."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.2), layout="constrained")
     result = json.loads((folder / "logistic.json").read_text(encoding="utf-8"))["logistic"]
     for name, runs in result["runs"].items():
         curve(left, runs, "cpu", logistic.NAMES[name].replace("`", ""), result["exponent"][name], COLOURS[name], "-")
