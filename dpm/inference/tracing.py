@@ -1,6 +1,7 @@
 """One run of a model on records, at values of its priors: what it samples, and refusals of what cannot be sampled."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,20 +15,47 @@ from numpyro.infer import init_to_uniform
 from dpm.cohort.records import Records
 from dpm.errors import ModelError
 from dpm.inference.plate_rule import Messages, innermost
-from dpm.types import Array, Model
+from dpm.types import Array, Key, Model, Sites
+
+type Drawing = Callable[[Records, Key], Sites]
+"""Draws every latent value of a model from its prior."""
 
 
-def first_run(model: Model, records: Records) -> Messages:
+def drawing(model: Model) -> Drawing:
+    """Draws of a model's latent values in one compiled function, of which one run after the other may make use.
+
+    Outside such a function each operation of each draw would be compiled alone, a hundred times a matrix of correlations.
+    """
+
+    def values(records: Records, key: Key) -> Sites:
+        with handlers.block():
+            filled = handlers.substitute(handlers.seed(model, key), substitute_fn=_flat_start)
+            trace = handlers.trace(filled).get_trace(records)
+        return {name: message["value"] for name, message in trace.items() if _is_latent(message)}
+
+    return jax.jit(values)
+
+
+def _is_latent(message: dict[str, Any]) -> bool:
+    return bool(message["type"] == "sample" and not message["is_observed"])
+
+
+def first_run(model: Model, records: Records, draw: Drawing) -> Messages:
     """The sampled sites, their parameters validated.
 
     A parameter that is not a number at these values of the priors may be one at others: it is let through, and a method
     that finds no other says so.
 
+    Args:
+        model: to run.
+        records: its data.
+        draw: `drawing` of it.
+
     Raises:
         ModelError: two sites have one name, or a distribution has a parameter outside its range.
     """
     try:
-        return sampled_sites(model, records, seed=0)
+        return sampled_sites(model, records, draw, seed=0)
     except AssertionError as error:
         twice = re.search(r"unique names but got `(.+)` duplicated", str(error))
         if twice is None:
@@ -38,17 +66,20 @@ def first_run(model: Model, records: Records) -> Messages:
         if "invalid" not in str(error):
             raise
         with validation_enabled(False):
-            sampled = sampled_sites(model, records, seed=0)
+            sampled = sampled_sites(model, records, draw, seed=0)
         for name, message in sampled.items():
             _refuse_invalid(name, innermost(message["fn"]))
         return sampled
 
 
-def sampled_sites(model: Model, records: Records, *, seed: int) -> Messages:
+def sampled_sites(model: Model, records: Records, draw: Drawing, *, seed: int) -> Messages:
     """The sampled sites of one run."""
+    key = jax.random.key(seed)
+    with validation_enabled(False):
+        drawn = draw(records, key)
     with handlers.block():
-        seeded = handlers.seed(model, jax.random.key(seed))
-        trace = handlers.trace(handlers.substitute(seeded, substitute_fn=_flat_start)).get_trace(records)
+        filled = handlers.substitute(handlers.seed(model, key), data=drawn)
+        trace = handlers.trace(filled).get_trace(records)
     return {name: message for name, message in trace.items() if message["type"] == "sample"}
 
 

@@ -7,7 +7,6 @@ import jax
 
 from dpm.cohort.cohort import Cohort
 from dpm.errors import DPMError, InferenceError, ModelError
-from dpm.inference.automatic import chosen
 from dpm.inference.draws import Method
 from dpm.posterior.integrals import coarse_integrals
 from dpm.posterior.posterior import Posterior
@@ -37,6 +36,8 @@ def fit(model: Model, cohort: Cohort, *, method: Method | str, key: Key, keep_su
     ready = prepared(model, cohort)
     notes = ready.notes
     if isinstance(method, str):
+        from dpm.inference.automatic import chosen  # imports the methods that it chooses from
+
         method, why = chosen(model, ready.data, method=method)
         sys.stderr.write(f"{why}\n")
         notes += (why,)

@@ -113,11 +113,11 @@ class Posterior:
         kept = np.arange(self.n_draws)
         if count is not None and count < self.n_draws:
             kept = np.linspace(0, self.n_draws - 1, count).round().astype(int)
-        stacked = {}
+        stacked, draws = {}, self.draws
         for number, site in enumerate(hierarchy.population):
-            if site.name in self.draws:
-                values = self.draws[site.name].to_numpy()
-                stacked[site.name] = jnp.asarray(values).reshape(-1, *values.shape[2:])[kept]
+            if site.name in draws:
+                values = np.asarray(draws[site.name].variable.data)  # `to_numpy` would import pint, to ask if it is its
+                stacked[site.name] = jnp.asarray(values.reshape(-1, *values.shape[2:])[kept])
             elif key is None:
                 got = f"none, and a level that was not met at the fit ({site.name})"
                 raise PosteriorError("vectors", "a key to draw new levels with", got)
