@@ -1,6 +1,6 @@
 """What was observed: read, check, align, describe.
 
-The names are listed in `__init__.pyi` and imported when first used: a fit of a cohort imports nothing that describes it.
+The names are listed in `__init__.pyi` and imported when first used: a fit imports nothing that describes its cohort.
 """
 
 import lazy_loader

@@ -28,7 +28,7 @@ from dpm.inference.plate_rule import (
     is_subject,
 )
 from dpm.inference.site import Site, sites_of
-from dpm.inference.tracing import altered, altered_first, drawing, first_run, sampled_sites
+from dpm.inference.tracing import Drawing, altered, altered_first, drawing, first_run, sampled_sites
 from dpm.types import Array, Bool, Float, Model, PerSubject, Sites
 
 Part = Literal["all", "latent"]
@@ -65,6 +65,7 @@ class Hierarchy:
         assigned: a value for each of `classes`; None where they are summed out.
         of_effects: deterministic sites outside the plate that move with subjects' effects, such as their mean: no
             population value determines them.
+        draw: draws from the priors of the population values, see `drawing`.
     """
 
     model: Model
@@ -73,6 +74,7 @@ class Hierarchy:
     classes: tuple[tuple[str, tuple[int, ...]], ...] = ()
     assigned: tuple[int, ...] | None = None
     of_effects: frozenset[str] = frozenset()
+    draw: Drawing = field(kw_only=True, repr=False)
     _by_class: dict[tuple[int, ...], "Hierarchy"] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -113,6 +115,7 @@ class Hierarchy:
             tuple(site for site in sites.values() if site.subject_axis is None),
             tuple(site for site in sites.values() if site.subject_axis is not None),
             tuple((name, class_values(message)) for name, message in discrete.items()),
+            draw=draw,
         )
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(records)):
             return split

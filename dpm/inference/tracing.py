@@ -14,30 +14,43 @@ from numpyro.infer import init_to_uniform
 
 from dpm.cohort.records import Records
 from dpm.errors import ModelError
-from dpm.inference.plate_rule import Messages, innermost
+from dpm.inference.plate_rule import Messages, innermost, is_subject
 from dpm.types import Array, Key, Model, Sites
 
 type Drawing = Callable[[Records, Key], Sites]
-"""Draws every latent value of a model from its prior."""
+"""Draws population values from their priors, one draw a key, on their natural scale."""
+
+PRIOR_DRAWS = 1000
+"""From which the sd of a prior is read. A run of a model asks for as many and uses one, so that they are drawn by one
+compiled function."""
 
 
 def drawing(model: Model) -> Drawing:
-    """Draws of a model's latent values in one compiled function, of which one run after the other may make use.
+    """Draws of a model's population values in one compiled function, which serves whoever draws as many again.
 
-    Outside such a function each operation of each draw would be compiled alone, a hundred times a matrix of correlations.
+    Outside such a function each operation of a draw would be compiled alone, a hundred times for a matrix of
+    correlations. Flat priors, of which there are no draws, give zero.
     """
 
     def values(records: Records, key: Key) -> Sites:
         with handlers.block():
-            filled = handlers.substitute(handlers.seed(model, key), substitute_fn=_flat_start)
+            filled = handlers.seed(handlers.substitute(model, substitute_fn=_flat_at_zero), key)
             trace = handlers.trace(filled).get_trace(records)
-        return {name: message["value"] for name, message in trace.items() if _is_latent(message)}
+        return {name: message["value"] for name, message in trace.items() if _is_population(message)}
 
-    return jax.jit(values)
+    return jax.jit(jax.vmap(values, in_axes=(None, 0)))
 
 
-def _is_latent(message: dict[str, Any]) -> bool:
-    return bool(message["type"] == "sample" and not message["is_observed"])
+def _is_population(message: dict[str, Any]) -> bool:
+    return bool(message["type"] == "sample" and not message["is_observed"] and not is_subject(message))
+
+
+def _is_flat(message: dict[str, Any]) -> bool:
+    return message["type"] == "sample" and isinstance(innermost(message["fn"]), dist.ImproperUniform)
+
+
+def _flat_at_zero(message: dict[str, Any]) -> Array | None:
+    return jnp.zeros(message["fn"].shape()) if _is_flat(message) and not message["is_observed"] else None
 
 
 def first_run(model: Model, records: Records, draw: Drawing) -> Messages:
@@ -76,9 +89,17 @@ def sampled_sites(model: Model, records: Records, draw: Drawing, *, seed: int) -
     """The sampled sites of one run."""
     key = jax.random.key(seed)
     with validation_enabled(False):
-        drawn = draw(records, key)
+        drawn = draw(records, jax.random.split(key, PRIOR_DRAWS))
+
+    def value(message: dict[str, Any]) -> Array | None:
+        """A flat prior has no value to draw; a subject's is drawn by the handler outside."""
+        if _is_flat(message):
+            return init_to_uniform(message)
+        name = message.get("name")
+        return drawn[name][0] if message["type"] == "sample" and name in drawn else None
+
     with handlers.block():
-        filled = handlers.substitute(handlers.seed(model, key), data=drawn)
+        filled = handlers.seed(handlers.substitute(model, substitute_fn=value), key)
         trace = handlers.trace(filled).get_trace(records)
     return {name: message for name, message in trace.items() if message["type"] == "sample"}
 
@@ -93,12 +114,6 @@ def _refuse_invalid(name: str, fn: dist.Distribution) -> None:
             got = f"{parameter} = {np.asarray(value).ravel()[0]:g}" if np.size(value) == 1 else f"another {parameter}"
             where = f"{type(fn).__name__} with a {parameter} that is {constraint}"
             raise ModelError(name, where, got, "Compute it so that it stays in its range at every value of the priors.")
-
-
-def _flat_start(message: dict[str, Any]) -> Array | None:
-    """A value for a flat prior, which has none to draw."""
-    flat = message["type"] == "sample" and isinstance(innermost(message["fn"]), dist.ImproperUniform)
-    return init_to_uniform(message) if flat else None
 
 
 def altered_first(leaf: Array) -> Array:

@@ -123,7 +123,7 @@ class Posterior:
                 raise PosteriorError("vectors", "a key to draw new levels with", got)
             else:
                 stacked[site.name] = jax.random.normal(jax.random.fold_in(key, number), (len(kept), *site.shape))
-        return _unconstrained(stacked, hierarchy)
+        return unconstrained(stacked, hierarchy)
 
     def hierarchy(self, records: Records) -> Hierarchy:
         """The model split at its plate for these records, checked against the draws.
@@ -173,7 +173,8 @@ class Posterior:
 
 
 @partial(jax.jit, static_argnums=1)
-def _unconstrained(stacked: Sites, hierarchy: Hierarchy) -> Array:
+def unconstrained(stacked: Sites, hierarchy: Hierarchy) -> Array:
+    """Population values of many draws, leading axis `draw`, as unconstrained vectors."""
     return jax.vmap(hierarchy.unconstrain)(stacked)
 
 
