@@ -43,6 +43,11 @@ def _over_subjects(log_prob: Array) -> PerSubject:
     return jnp.sum(log_prob.reshape(-1, log_prob.shape[-1]), axis=0)
 
 
+@jax.jit
+def _joined(parts: list[Array]) -> Float[Array, " population"]:
+    return jnp.concatenate([jnp.zeros(0), *(jnp.ravel(part) for part in parts)])
+
+
 @dataclass(frozen=True, eq=False)
 class Hierarchy:
     r"""A model split at its subject plate.
@@ -65,6 +70,7 @@ class Hierarchy:
         assigned: a value for each of `classes`; None where they are summed out.
         of_effects: deterministic sites outside the plate that move with subjects' effects, such as their mean: no
             population value determines them.
+        observes: whether anything is observed outside the plate.
         draw: draws from the priors of the population values, see `drawing`.
     """
 
@@ -74,6 +80,7 @@ class Hierarchy:
     classes: tuple[tuple[str, tuple[int, ...]], ...] = ()
     assigned: tuple[int, ...] | None = None
     of_effects: frozenset[str] = frozenset()
+    observes: bool = field(kw_only=True)
     draw: Drawing = field(kw_only=True, repr=False)
     _by_class: dict[tuple[int, ...], "Hierarchy"] = field(default_factory=dict, repr=False)
 
@@ -115,6 +122,7 @@ class Hierarchy:
             tuple(site for site in sites.values() if site.subject_axis is None),
             tuple(site for site in sites.values() if site.subject_axis is not None),
             tuple((name, class_values(message)) for name, message in discrete.items()),
+            observes=any(message["is_observed"] and not is_subject(message) for message in sampled.values()),
             draw=draw,
         )
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(records)):
@@ -129,15 +137,16 @@ class Hierarchy:
 
         See `check_independent` and `check_own_data`.
         """
-        still = 0.1 * jax.random.normal(jax.random.key(0), (self.n_effects, records.n_subjects))
+        still = 0.1 * np.random.default_rng(0).standard_normal((self.n_effects, records.n_subjects))
+        one = still + 0.3 * (np.arange(records.n_subjects) == 0)
 
         @jax.jit
         def run(vector: Array, effects: Array, data: Records) -> Ran:
             log_probs, trace = self._log_probs({**self.constrain(vector), **self.effect_values(effects)}, data)
             return Ran.of(log_probs, trace)
 
-        centre = self.prior_centre() + 0.1
-        runs = [run(centre, effects, records) for effects in (still, still.at[:, 0].add(0.3), still + 0.3)]
+        centre = np.asarray(self.prior_centre()) + 0.1
+        runs = [run(centre, effects, records) for effects in (still, one, still + 0.3)]
         check_own_data(runs[0], run(centre, still, jax.tree_util.tree_map(altered_first, records)))
         return check_independent(runs)
 
@@ -165,11 +174,11 @@ class Hierarchy:
 
     def prior_centre(self) -> Float[Array, " population"]:
         """The prior means, where a search may begin."""
-        return jnp.concatenate([jnp.zeros(0), *(jnp.ravel(site.centre) for site in self.population)])
+        return _joined([site.centre for site in self.population])
 
     def prior_unit(self) -> Float[Array, " population"]:
         """How far a search may step in each value before it has learned better."""
-        return jnp.concatenate([jnp.ones(0), *(jnp.ravel(site.unit) for site in self.population)])
+        return _joined([site.unit for site in self.population])
 
     def near_zero(self) -> Bool[np.ndarray, " population"]:
         """Which values are positive with a prior that has a density at zero, as spreads do."""
@@ -244,6 +253,8 @@ class Hierarchy:
 
         Without `prior`, only what is observed outside the plate.
         """
+        if not prior and not self.observes:
+            return jnp.zeros(())
         values = self.constrain(vector)
         if isinstance(records, Buckets):
             records = records.largest

@@ -120,9 +120,10 @@ def altered_first(leaf: Array) -> Array:
     """The same data but the first subject's, whose values no longer have the mean they had; a share stays one."""
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
         return leaf
-    first = leaf[..., :1]
+    whole = np.asarray(leaf)
+    first = whole[..., :1]
     other = 0.37 * first + 0.31 * np.random.default_rng(0).uniform(size=first.shape)
-    return jnp.concatenate([other, leaf[..., 1:]], axis=-1)
+    return jnp.asarray(np.concatenate([other, whole[..., 1:]], axis=-1))
 
 
 def altered(leaf: Array) -> Array:

@@ -7,6 +7,7 @@ import jax
 
 from dpm.cohort.cohort import Cohort
 from dpm.errors import DPMError, InferenceError, ModelError
+from dpm.inference.collector import old_objects_left_alone
 from dpm.inference.draws import Method
 from dpm.posterior.integrals import coarse_integrals
 from dpm.posterior.posterior import Posterior
@@ -33,6 +34,11 @@ def fit(model: Model, cohort: Cohort, *, method: Method | str, key: Key, keep_su
         InferenceError: the method failed; the message says where, and at which subjects.
     """
     require_kinds(model=model, cohort=cohort, method=method, key=key)
+    with old_objects_left_alone():
+        return _fitted(model, cohort, method, key=key, keep_subjects=keep_subjects)
+
+
+def _fitted(model: Model, cohort: Cohort, method: Method | str, *, key: Key, keep_subjects: bool) -> Posterior:
     ready = prepared(model, cohort)
     notes = ready.notes
     if isinstance(method, str):

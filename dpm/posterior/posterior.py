@@ -116,7 +116,7 @@ class Posterior:
         stacked, draws = {}, self.draws
         for number, site in enumerate(hierarchy.population):
             if site.name in draws:
-                values = np.asarray(draws[site.name].variable.data)  # `to_numpy` would import pint, to ask if it is its
+                values = draws[site.name].values  # `to_numpy` would import pint, to ask whether it is one of its
                 stacked[site.name] = jnp.asarray(values.reshape(-1, *values.shape[2:])[kept])
             elif key is None:
                 got = f"none, and a level that was not met at the fit ({site.name})"
@@ -207,7 +207,8 @@ def _dataset(arrays: Mapping[str, np.ndarray], subjects: np.ndarray | None = Non
             coordinates["subject"] = subjects
         variables[name] = ((*LEADING, *rest), value)
     shape = next(iter(arrays.values())).shape
-    coordinates |= {axis: np.arange(length) for axis, length in zip(LEADING, shape, strict=False)}
+    # Of arrays xarray would import pint, to ask whether they are its.
+    coordinates |= {axis: pd.RangeIndex(length) for axis, length in zip(LEADING, shape, strict=False)}
     return xr.Dataset(variables, coords=coordinates)
 
 
