@@ -14,6 +14,7 @@ from jax import numpy as jnp
 from jax.scipy.special import logsumexp
 from numpyro import handlers
 from numpyro.distributions.distribution import validation_enabled
+from numpyro.distributions.transforms import IdentityTransform
 from numpyro.infer.util import compute_log_probs
 
 from dpm.cohort.buckets import Buckets, Data
@@ -40,7 +41,7 @@ _KNOWN: WeakKeyDictionary[Model, dict[tuple[Any, ...], "Hierarchy"]] = WeakKeyDi
 
 def _over_subjects(log_prob: Array) -> PerSubject:
     """Sum every axis but the last, which the plate owns."""
-    return jnp.sum(log_prob.reshape(-1, log_prob.shape[-1]), axis=0)
+    return log_prob if log_prob.ndim == 1 else jnp.sum(log_prob.reshape(-1, log_prob.shape[-1]), axis=0)
 
 
 @jax.jit
@@ -302,6 +303,8 @@ class Hierarchy:
         for log_prob in log_probs.values():
             total += _over_subjects(log_prob)
         for site, raw in self._split_effects(effects):
+            if isinstance(site.transform, IdentityTransform):
+                continue  # of which the log Jacobian is zero
             jacobian = site.transform.log_abs_det_jacobian(raw, values[site.name])
             assert site.subject_axis is not None
             total += _over_subjects(jnp.moveaxis(jacobian, site.subject_axis, -1))

@@ -99,7 +99,7 @@ def sampled_sites(model: Model, records: Records, draw: Drawing, *, seed: int) -
         return drawn[name][0] if message["type"] == "sample" and name in drawn else None
 
     with handlers.block():
-        filled = handlers.seed(handlers.substitute(model, substitute_fn=value), key)
+        filled = handlers.substitute(handlers.seed(model, key), substitute_fn=value)
         trace = handlers.trace(filled).get_trace(records)
     return {name: message for name, message in trace.items() if message["type"] == "sample"}
 

@@ -1,7 +1,6 @@
 """`fit`: a model, a cohort and a method give a posterior."""
 
 import sys
-from dataclasses import replace
 
 import jax
 
@@ -59,7 +58,7 @@ def _fitted(model: Model, cohort: Cohort, method: Method | str, *, key: Key, kee
     notes += told_by_prior(information(posterior, ready.records, key=jax.random.fold_in(key, 1)))
     notes += spreads_near_zero(posterior, ready.data)
     notes += told_together(posterior, ready.records, key=jax.random.fold_in(key, 1))
-    return replace(posterior, provenance={**posterior.provenance, "notes": list(notes)}) if notes else posterior
+    return posterior.noted(notes) if notes else posterior
 
 
 def require_kinds(*, model: object, cohort: object, method: object, key: object) -> None:
