@@ -4,7 +4,6 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-
 OWN = 10_000
 """More objects than these, which Python itself freezes a few hundred of, were frozen by somebody on purpose."""
 
