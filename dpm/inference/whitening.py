@@ -1,6 +1,7 @@
 """A change of variables under which the posterior near its mode is a standard normal."""
 
 from functools import partial
+from itertools import combinations_with_replacement
 from typing import NamedTuple
 
 import jax
@@ -44,7 +45,9 @@ class Whitening(NamedTuple):
     Following the conditional spread matters: with $M_i$ held constant, a change of a between-subject sd is resisted by
     every $w_i$ at once. Under the Laplace approximation
     $u$ and $w$ are independent standard normals, so that a sampler on them needs no mass matrix; the change costs
-    $O(N q^2 p)$, where a dense mass matrix over everything would cost $O(N^2)$.
+    $O(N q^2 p)$, where a dense mass matrix over everything would cost $O(N^2)$. Of a root the upper triangle alone
+    is kept, row after row; of its slopes population values come first, so that a sum over them runs through memory in
+    order.
     """
 
     middle: Vector
@@ -53,8 +56,8 @@ class Whitening(NamedTuple):
     bends: Bool[Array, " population"]
     modes: Effects
     modes_slope: Float[Array, "effect subject population"]
-    root: Float[Array, "effect effect subject"]
-    root_slope: Float[Array, "effect effect subject population"]
+    root: Float[Array, "pair subject"]
+    root_slope: Float[Array, "population pair subject"]
 
     @classmethod
     def at(cls, hierarchy: Hierarchy, records: Data, optimum: Optimum) -> "Whitening":
@@ -76,7 +79,7 @@ class Whitening(NamedTuple):
             values[0],
             slopes[0] * per,
             values[1],
-            slopes[1] * per,
+            jnp.moveaxis(slopes[1] * per, -1, 0),
         )
 
     @classmethod
@@ -84,8 +87,9 @@ class Whitening(NamedTuple):
         r"""Without a maximum to linearise around: the prior means, in units of the prior sds, and $b_i = w_i$."""
         centre, unit = hierarchy.prior_centre(), hierarchy.prior_unit()
         q, n, p = hierarchy.n_effects, records.n_subjects, centre.size
-        modes, root = jnp.zeros((q, n)), jnp.zeros((q, q, n))
-        flat = jnp.zeros((q, n, p)), jnp.zeros((q, q, n, p))
+        pairs = len(_pairs(q))
+        modes, root = jnp.zeros((q, n)), jnp.zeros((pairs, n))
+        flat = jnp.zeros((q, n, p)), jnp.zeros((p, pairs, n))
         return cls(centre, jnp.diag(unit), centre, jnp.zeros(p, bool), modes, flat[0], root, flat[1])
 
     @property
@@ -100,8 +104,8 @@ class Whitening(NamedTuple):
     def colour(self, u: Vector, w: Effects) -> tuple[Vector, Effects, Float[Array, ""]]:
         r"""From the whitened variables to population vector and effects, with the log volume up to $\log|C|$."""
         vector, move, log_volume = self.population(u)
-        root = self._root(move)
         q = w.shape[0]
+        root = self._root(move)
         rows = [
             jnp.exp(root[a, a]) * w[a] + sum((root[a, b] * w[b] for b in range(a + 1, q)), jnp.zeros(()))
             for a in range(q)
@@ -115,9 +119,11 @@ class Whitening(NamedTuple):
         root, q = self._root(self.spread @ u), len(self.modes)
         return sum((root[a, a] for a in range(q)), jnp.zeros(self.modes.shape[-1]))
 
-    def _root(self, move: Vector) -> Float[Array, "effect effect subject"]:
-        """Conditional roots, their diagonals as logarithms, a move away from the centre."""
-        return self.root + FARTHEST * jnp.tanh(self.root_slope @ move / FARTHEST)
+    def _root(self, move: Vector) -> dict[tuple[int, int], PerSubject]:
+        """Conditional roots by row and column, their diagonals as logarithms, a move away from the centre."""
+        change = move @ self.root_slope.reshape(move.size, self.root.size)
+        moved = self.root + FARTHEST * jnp.tanh(change.reshape(self.root.shape) / FARTHEST)
+        return dict(zip(_pairs(len(self.modes)), moved, strict=True))
 
     def log_density(self, hierarchy: Hierarchy, u: Vector, w: Effects, records: Data) -> Float[Array, ""]:
         r"""$\log p(y, b, \varphi)$ in the whitened variables, less the constant $\log|C|$."""
@@ -145,7 +151,8 @@ def _local(
         density = Marginal(hierarchy).density(hierarchy.constrain(vector), records)
         followed = implicit_modes(density, modes)
         _, _, curvature = derivatives(density, followed)
-        return followed, _log_root(blocks.cholesky(curvature)[0])
+        root = _log_root(blocks.cholesky(curvature)[0])
+        return followed, root[np.triu_indices(len(root))]
 
     return lax.map(local, points)
 
@@ -157,6 +164,11 @@ def _sites(whitening: Whitening, samples: Sites, records: Data, hierarchy: Hiera
         return population_values(hierarchy, vector, records), hierarchy.effect_values(effects)
 
     return jax.vmap(jax.vmap(one))(samples)
+
+
+def _pairs(q: int) -> list[tuple[int, int]]:
+    """Rows and columns of the upper triangle, row after row."""
+    return list(combinations_with_replacement(range(q), 2))
 
 
 def _differences(each: Float[Array, "point ..."], steps: Float[np.ndarray, " population"]) -> tuple[Array, Array]:
