@@ -46,8 +46,14 @@ class Coordinates(NamedTuple):
     @classmethod
     def plain(cls, size: int) -> "Coordinates":
         """The unconstrained scale itself."""
-        none, zero = np.zeros(size, bool), np.zeros(size)
-        return cls(none, zero, none, np.zeros(size, int), zero, zero)
+        return cls(
+            bends=np.zeros(size, bool),
+            origin=np.zeros(size),
+            scaled=np.zeros(size, bool),
+            spread=np.zeros(size, int),
+            known=np.zeros(size),
+            pull=np.zeros(size),
+        )
 
     @classmethod
     def around(cls, vector: np.ndarray, covariance: np.ndarray, spreads: dict[int, int]) -> "Coordinates":
@@ -57,18 +63,16 @@ class Coordinates(NamedTuple):
             vector, covariance: of it.
             spreads: by position of a value, that of the spread that multiplies it, whose logarithm is in `vector`.
         """
-        plain = cls.plain(vector.size)
         values, by = np.array(list(spreads), int), np.array(list(spreads.values()), int)
-        diagonal = np.diag(covariance)
+        diagonal, spread = np.diag(covariance), np.exp(vector[by])
         given_spread = diagonal[values] - covariance[values, by] ** 2 / diagonal[by]
-        spread, precision = np.exp(vector[by]), np.maximum(1.0 / given_spread, 1.0)
-        for array, own in zip(
-            plain[2:],
-            (True, by, (precision - 1.0) / spread**2, vector[values] * precision / spread),
-            strict=True,
-        ):
-            array[values] = own
-        return plain
+        precision = np.maximum(1.0 / given_spread, 1.0)
+        found = cls.plain(vector.size)
+        found.scaled[values] = True
+        found.spread[values] = by
+        found.known[values] = (precision - 1.0) / spread**2
+        found.pull[values] = vector[values] * precision / spread
+        return found
 
     @property
     def is_plain(self) -> bool:
