@@ -78,10 +78,12 @@ def log_densities(
     fitted = Marginal.at(hierarchy, level, n_nodes=NODES.get(level, 9), key=key)
     method = Laplace(objective="map" if prior else "ml", level=level)
     optimum = method.maximise(fitted, likelihood.records, key=key, start=likelihood.centre)
-    z = np.linalg.solve(np.linalg.cholesky(optimum.covariance), (np.asarray(likelihood.vectors) - optimum.vector).T)
+    points = optimum.coordinates.of(np.asarray(likelihood.vectors))
+    z = np.linalg.solve(np.linalg.cholesky(optimum.covariance), (points - optimum.point).T)
     _require_standard(z)
     log_population = np.asarray(_log_population(likelihood.vectors, hierarchy, likelihood.records, prior))
-    return LogDensities(each.sum(axis=1) + log_population, -0.5 * (z**2).sum(axis=0))
+    log_volume = np.asarray(jax.vmap(optimum.coordinates.values)(jnp.asarray(points))[1])
+    return LogDensities(each.sum(axis=1) + log_population, -0.5 * (z**2).sum(axis=0) - log_volume)
 
 
 def _require_standard(z: Float[np.ndarray, "population draw"]) -> None:

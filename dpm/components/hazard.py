@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from jax import numpy as jnp
-from scipy.interpolate import BSpline
 
 from dpm.components.scalar import Scalar, scalars_of
 from dpm.errors import ModelError
@@ -168,6 +167,8 @@ class SplineHazard(Hazard):
         return self.knots
 
     def log_hazard(self, time: PerVisit, *, weights: Array) -> PerVisit:
+        from scipy.interpolate import BSpline  # for this hazard alone
+
         ends = np.array([0.0] * 4 + list(self.knots) + [self.knots[-1]] * 3)
         inside = jnp.clip(time, 0.0, self.knots[-1])
         edges = np.unique(ends)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
 
 import numpyro
 from jax import numpy as jnp
@@ -224,7 +226,7 @@ class ProgressionModel:
         lower = self.correlation.sample(f"{CORRELATION_SITE}_cholesky", len(z))
         numpyro.deterministic(CORRELATION_SITE, lower @ lower.T)
         # Unrolled: a batched triangular product per subject is many times slower than vector operations.
-        return [sum((lower[j, k] * z[k] for k in range(j + 1)), jnp.zeros(())) for j in range(len(z))]
+        return [reduce(add, [lower[j, k] * z[k] for k in range(j + 1)]) for j in range(len(z))]
 
     def _disease_time(self, time: PerVisit, records: Records, values: Sites) -> PerVisit:
         return self.clock.at(time, records, **{key: values[f"clock_{key}"] for key in self.clock.parameters()})

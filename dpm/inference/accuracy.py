@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dpm.cohort.buckets import Data
+from dpm.inference.coordinates import Coordinates
 from dpm.inference.importance import LARGEST_PARETO_K, ratios_of_sd, smoothed
 from dpm.inference.marginal import Marginal
 from dpm.inference.surface import Surface, totals
@@ -128,10 +129,11 @@ class Shift(NamedTuple):
 def shift_of_maximum(
     marginal: Marginal,
     records: Data,
-    vector: np.ndarray,
+    *,
+    point: np.ndarray,
+    coordinates: Coordinates,
     covariance: np.ndarray,
     effects: np.ndarray,
-    *,
     prior: bool,
     key: Key,
 ) -> Shift:
@@ -143,15 +145,16 @@ def shift_of_maximum(
     Args:
         marginal: the level of the maximum.
         records: the data.
-        vector, covariance: the maximum and its covariance, unconstrained scale.
+        point, covariance: the maximum and its covariance, in `coordinates`.
+        coordinates: of the maximum.
         effects: conditional modes there.
         prior: whether the prior is part of the objective.
         key: of Sobol points.
     """
     exact = finer(marginal, key=key)
-    surface = Surface(exact, records, prior=prior)
+    surface = Surface(exact, records, prior=prior, coordinates=coordinates)
     surface.begin_at(effects)
-    moves = np.abs(covariance @ surface.slope(vector)) / np.sqrt(np.diag(covariance))
+    moves = np.abs(covariance @ surface.slope(point)) / np.sqrt(np.diag(covariance))
     moves = np.where(np.isfinite(moves), moves, np.inf)
     at = int(np.argmax(moves))
     return Shift(described(exact), float(moves[at]), marginal.hierarchy.population_names()[at])

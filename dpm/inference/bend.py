@@ -13,9 +13,7 @@ $h \approx -v^2/2 - \log|v|$, so that a density that is flat at zero falls off l
 import numpy as np
 from jax import numpy as jnp
 
-from dpm.types import Array, Bool, Float
-
-Vector = Float[Array, " population"]
+from dpm.types import Array
 
 
 def bent(v: Array) -> Array:
@@ -40,21 +38,3 @@ def straightened(x: np.ndarray) -> np.ndarray:
         if np.all(np.abs(step) <= 1e-15 * (1.0 + np.abs(v))):
             break
     return v
-
-
-def placed(
-    u: Vector,
-    middle: Vector,
-    spread: Float[Array, "population population"],
-    origin: Vector,
-    bends: Bool[Array, " population"],
-) -> tuple[Vector, Vector, Float[Array, ""]]:
-    r"""Population values of whitened ones: $v = m + C u$ and, where a value bends, $\varphi = o + h(v)$, else $v$.
-
-    Returns:
-        the values on the model's unconstrained scale, the move $C u$, and $\log|\mathrm{d}\varphi/\mathrm{d}v|$.
-    """
-    move = spread @ u
-    v = middle + move
-    vector = jnp.where(bends, origin + bent(v), v)
-    return vector, move, jnp.sum(jnp.where(bends, log_slope(v), 0.0))

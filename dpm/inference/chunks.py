@@ -52,9 +52,9 @@ class Chunks:
         return jax.tree_util.tree_unflatten(self.structure, arrays)
 
     def split(self, values: Array | np.ndarray) -> Array:
-        """An array whose last axis is the subjects, cut as they are; axes `(chunk, ..., subject)`."""
+        """An array whose last axis is the subjects, cut on the host as they are; axes `(chunk, ..., subject)`."""
         places = _places(self.n_subjects, *self.counted.shape)
-        return jnp.moveaxis(jnp.asarray(values)[..., places], -2, 0)
+        return jnp.asarray(np.moveaxis(np.asarray(values)[..., places], -2, 0))
 
     def join(self, values: Array | np.ndarray) -> np.ndarray:
         """The inverse of `split`, on the host."""
@@ -90,8 +90,7 @@ def chunked(data: Data, *, cells: int | None = None, devices: int = 1) -> tuple[
 
 def divided(data: Data, parts: tuple[Chunks, ...], values: Array | np.ndarray) -> tuple[Array, ...]:
     """An array whose last axis is the subjects of `data`, in the chunks that it was cut into."""
-    whole = jnp.asarray(values)
-    columns = data.split(whole) if isinstance(data, Buckets) else [whole]
+    columns = data.split(jnp.asarray(values)) if isinstance(data, Buckets) else [values]
     return tuple(part.split(own) for part, own in zip(parts, columns, strict=True))
 
 

@@ -20,13 +20,13 @@ class Summit(NamedTuple):
     """Where a climb ended.
 
     Attributes:
-        vector: the maximum.
+        point: the maximum, in the coordinates of the surface.
         information: there.
         decrement: squared Newton decrement there.
         found: the evaluation there.
     """
 
-    vector: np.ndarray
+    point: np.ndarray
     information: np.ndarray
     decrement: float
     found: Evaluated
@@ -47,7 +47,7 @@ class _Objective:
         return number, direction
 
 
-def climb(surface: Surface, vector: np.ndarray, tolerance: float, unit: np.ndarray) -> Summit | Fault:
+def climb(surface: Surface, start: np.ndarray, tolerance: float, unit: np.ndarray) -> Summit | Fault:
     """L-BFGS, then Newton steps until the squared decrement is below `tolerance`.
 
     The information is taken by forward differences where the first search ended, which serves for Newton steps, and
@@ -56,21 +56,21 @@ def climb(surface: Surface, vector: np.ndarray, tolerance: float, unit: np.ndarr
 
     Args:
         surface: to climb.
-        vector: the start.
+        start: where to begin, in the coordinates of the surface.
         tolerance: on the squared Newton decrement.
         unit: what the first search counts each value in.
     """
     surface.forget()
     objective = _Objective(surface)
-    objective(vector)
+    objective(start)
     if not np.isfinite(objective.worst):
-        return surface.explain(vector)
+        return surface.explain(start)
 
     def in_units(point: np.ndarray) -> tuple[float, np.ndarray]:
         value, slope = objective(point * unit)
         return value, slope * unit
 
-    rough = minimize(in_units, vector / unit, jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 20})
+    rough = minimize(in_units, start / unit, jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 20})
     point = np.asarray(rough.x) * unit
     information = surface.information(point, _first_steps(surface, point), both=False)
     for _ in range(12):
@@ -121,18 +121,18 @@ def _newton(objective: _Objective, point: np.ndarray, information: np.ndarray, t
     return point
 
 
-def _first_steps(surface: Surface, vector: np.ndarray) -> np.ndarray:
+def _first_steps(surface: Surface, point: np.ndarray) -> np.ndarray:
     """Steps of differences where nothing is known of standard errors."""
     unit = np.asarray(surface.marginal.hierarchy.prior_unit())
-    return 1e-4 * np.maximum(np.minimum(unit, 1.0), np.abs(vector))
+    return 1e-4 * np.maximum(np.minimum(unit, 1.0), np.abs(point))
 
 
-def _steps(surface: Surface, vector: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
+def _steps(surface: Surface, point: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
     """Steps of 1/1000 of the standard errors by a diagonal of the information."""
     unit = np.asarray(surface.marginal.hierarchy.prior_unit())
     least, most = np.minimum(unit, 1.0), np.maximum(unit, 1.0)
     good = 1e-3 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    return np.where(diagonal > 0, np.clip(good, 1e-6 * least, 1e-1 * most), _first_steps(surface, vector))
+    return np.where(diagonal > 0, np.clip(good, 1e-6 * least, 1e-1 * most), _first_steps(surface, point))
 
 
 def undetermined(hierarchy: Hierarchy, information: np.ndarray) -> Fault | None:

@@ -62,19 +62,24 @@ def derivatives(density: Density, effects: Effects) -> tuple[PerSubject, Effects
     return value, gradient, -0.5 * (hessian + jnp.swapaxes(hessian, 0, 1))
 
 
+CLOSE = 1e-10
+"""Squared decrement at which a search ends: a mode is then 1e-5 conditional standard deviations away, and the step that
+is left, which is known, brings it within the square of that."""
+
 NEAR = 1e-4
 """Squared decrement below which a step may also be taken because it lowers the decrement: a hundredth of a conditional
 standard deviation from a mode."""
 
 
-def find_modes(density: Density, start: Effects, *, tolerance: float = 1e-16, max_steps: int = 100) -> Modes:
+def find_modes(density: Density, start: Effects, *, tolerance: float = CLOSE, max_steps: int = 100) -> Modes:
     r"""Maximise each subject's log density by damped Newton (Levenberg) steps, each subject on its own.
 
     A step solves $(H + \lambda D) s = g$ with $D$ the absolute diagonal of $H$, is taken where it raises that
     subject's own objective (or, near the mode, brings its gradient nearer to zero), and is damped harder where it does
     not or where $H$ is not positive definite. A subject is done when its undamped squared Newton decrement
     $g^\top H^{-1} g$ is below `tolerance`: the mode is then within `tolerance`$^{1/2}$ conditional standard
-    deviations. Not differentiable: see `implicit_modes`.
+    deviations, and one more step, which costs no evaluation, is taken from there. Not differentiable: see
+    `implicit_modes`.
 
     Args:
         density: per-subject log density of the effects.
@@ -126,7 +131,7 @@ def best_start(density: Density, like: Effects) -> Effects:
     return jnp.take_along_axis(candidates, best[None, None, :], axis=0)[0]
 
 
-def search_modes(density: Density, start: Effects, *, tolerance: float = 1e-16, max_steps: int = 100) -> Modes:
+def search_modes(density: Density, start: Effects, *, tolerance: float = CLOSE, max_steps: int = 100) -> Modes:
     """`find_modes` from `start`, and once more from `best_start` for subjects that found none from there.
 
     A subject whose start is not a number has `best_start` at once: on a course that a subject's onset shifts, a search

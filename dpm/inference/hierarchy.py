@@ -1,5 +1,6 @@
 """What a traced model says of itself: which sites are the population's, which a subject's, and their densities."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,11 +14,13 @@ from jax import numpy as jnp
 from jax.scipy.special import logsumexp
 from numpyro import handlers
 from numpyro.distributions.distribution import validation_enabled
+from numpyro.distributions.transforms import IdentityTransform
 from numpyro.infer.util import compute_log_probs
 
 from dpm.cohort.buckets import Buckets, Data
 from dpm.cohort.records import Records
 from dpm.inference.plate_rule import (
+    Ran,
     check_independent,
     check_own_data,
     check_plate,
@@ -25,8 +28,8 @@ from dpm.inference.plate_rule import (
     class_values,
     is_subject,
 )
-from dpm.inference.site import Site, site_of
-from dpm.inference.tracing import altered, altered_first, first_run, sampled_sites
+from dpm.inference.site import Site, sites_of
+from dpm.inference.tracing import Drawing, altered, altered_first, drawing, first_run, sampled_sites
 from dpm.types import Array, Bool, Float, Model, PerSubject, Sites
 
 Part = Literal["all", "latent"]
@@ -38,7 +41,12 @@ _KNOWN: WeakKeyDictionary[Model, dict[tuple[Any, ...], "Hierarchy"]] = WeakKeyDi
 
 def _over_subjects(log_prob: Array) -> PerSubject:
     """Sum every axis but the last, which the plate owns."""
-    return jnp.sum(log_prob.reshape(-1, log_prob.shape[-1]), axis=0)
+    return log_prob if log_prob.ndim == 1 else jnp.sum(log_prob.reshape(-1, log_prob.shape[-1]), axis=0)
+
+
+@jax.jit
+def _joined(parts: list[Array]) -> Float[Array, " population"]:
+    return jnp.concatenate([jnp.zeros(0), *(jnp.ravel(part) for part in parts)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +71,8 @@ class Hierarchy:
         assigned: a value for each of `classes`; None where they are summed out.
         of_effects: deterministic sites outside the plate that move with subjects' effects, such as their mean: no
             population value determines them.
+        observes: whether anything is observed outside the plate.
+        draw: draws from the priors of the population values, see `drawing`.
     """
 
     model: Model
@@ -71,6 +81,8 @@ class Hierarchy:
     classes: tuple[tuple[str, tuple[int, ...]], ...] = ()
     assigned: tuple[int, ...] | None = None
     of_effects: frozenset[str] = frozenset()
+    observes: bool = field(kw_only=True)
+    draw: Drawing = field(kw_only=True, repr=False)
     _by_class: dict[tuple[int, ...], "Hierarchy"] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -98,18 +110,21 @@ class Hierarchy:
 
     @classmethod
     def _traced(cls, model: Model, records: Records) -> "Hierarchy":
-        sampled = first_run(model, records)
+        draw = drawing(model)
+        sampled = first_run(model, records, draw)
         check_plate(sampled, records.n_subjects)
         latent = {name: message for name, message in sampled.items() if not message["is_observed"]}
         with validation_enabled(False):
-            check_supports(latent, sampled_sites(model, jax.tree_util.tree_map(altered, records), seed=1))
+            check_supports(latent, sampled_sites(model, jax.tree_util.tree_map(altered, records), draw, seed=1))
         discrete = {name: message for name, message in latent.items() if message["fn"].support.is_discrete}
-        sites = {name: site_of(name, message) for name, message in latent.items() if name not in discrete}
+        sites = sites_of({name: message for name, message in latent.items() if name not in discrete})
         split = cls(
             model,
             tuple(site for site in sites.values() if site.subject_axis is None),
             tuple(site for site in sites.values() if site.subject_axis is not None),
             tuple((name, class_values(message)) for name, message in discrete.items()),
+            observes=any(message["is_observed"] and not is_subject(message) for message in sampled.values()),
+            draw=draw,
         )
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(records)):
             return split
@@ -123,14 +138,17 @@ class Hierarchy:
 
         See `check_independent` and `check_own_data`.
         """
-        population = self.constrain(self.prior_centre() + 0.1)
-        still = 0.1 * jax.random.normal(jax.random.key(0), (self.n_effects, records.n_subjects))
+        still = 0.1 * np.random.default_rng(0).standard_normal((self.n_effects, records.n_subjects))
+        one = still + 0.3 * (np.arange(records.n_subjects) == 0)
 
-        def run(effects: Array, data: Records) -> tuple[Sites, dict[str, dict[str, Any]]]:
-            return self._log_probs({**population, **self.effect_values(effects)}, data)
+        @jax.jit
+        def run(vector: Array, effects: Array, data: Records) -> Ran:
+            log_probs, trace = self._log_probs({**self.constrain(vector), **self.effect_values(effects)}, data)
+            return Ran.of(log_probs, trace)
 
-        runs = [run(effects, records) for effects in (still, still.at[:, 0].add(0.3), still + 0.3)]
-        check_own_data(runs[0], run(still, jax.tree_util.tree_map(altered_first, records)))
+        centre = np.asarray(self.prior_centre()) + 0.1
+        runs = [run(centre, effects, records) for effects in (still, one, still + 0.3)]
+        check_own_data(runs[0], run(centre, still, jax.tree_util.tree_map(altered_first, records)))
         return check_independent(runs)
 
     @property
@@ -157,11 +175,11 @@ class Hierarchy:
 
     def prior_centre(self) -> Float[Array, " population"]:
         """The prior means, where a search may begin."""
-        return jnp.concatenate([jnp.zeros(0), *(jnp.ravel(site.centre) for site in self.population)])
+        return _joined([site.centre for site in self.population])
 
     def prior_unit(self) -> Float[Array, " population"]:
         """How far a search may step in each value before it has learned better."""
-        return jnp.concatenate([jnp.ones(0), *(jnp.ravel(site.unit) for site in self.population)])
+        return _joined([site.unit for site in self.population])
 
     def near_zero(self) -> Bool[np.ndarray, " population"]:
         """Which values are positive with a prior that has a density at zero, as spreads do."""
@@ -236,15 +254,20 @@ class Hierarchy:
 
         Without `prior`, only what is observed outside the plate.
         """
+        if not prior and not self.observes:
+            return jnp.zeros(())
         values = self.constrain(vector)
         if isinstance(records, Buckets):
             records = records.largest
         zeros = self.effect_values(jnp.zeros((self.n_effects, records.n_subjects)))
-        log_probs, trace = self._log_probs({**values, **zeros}, records)
+
+        def wanted(message: dict[str, Any]) -> bool:
+            return not is_subject(message) and (prior or message["is_observed"])
+
+        log_probs, _ = self._log_probs({**values, **zeros}, records, wanted)
         total = jnp.zeros(())
-        for name, log_prob in log_probs.items():
-            if not is_subject(trace[name]) and (prior or trace[name]["is_observed"]):
-                total += jnp.sum(log_prob)
+        for log_prob in log_probs.values():
+            total += jnp.sum(log_prob)
         if prior:
             for site, raw in self._split(vector):
                 total += jnp.sum(site.transform.log_abs_det_jacobian(raw, values[site.name]))
@@ -271,17 +294,33 @@ class Hierarchy:
     ) -> PerSubject:
         """Runs the model once for arrays of the same shapes, however often it is differentiated."""
         values = self.effect_values(effects)
-        log_probs, trace = self._log_probs({**population, **values}, records)
+
+        def wanted(message: dict[str, Any]) -> bool:
+            return is_subject(message) and (part == "all" or not message["is_observed"])
+
+        log_probs, _ = self._log_probs({**population, **values}, records, wanted)
         total = jnp.zeros(effects.shape[-1])
-        for name, log_prob in log_probs.items():
-            if is_subject(trace[name]) and (part == "all" or not trace[name]["is_observed"]):
-                total += _over_subjects(log_prob)
+        for log_prob in log_probs.values():
+            total += _over_subjects(log_prob)
         for site, raw in self._split_effects(effects):
+            if isinstance(site.transform, IdentityTransform):
+                continue  # of which the log Jacobian is zero
             jacobian = site.transform.log_abs_det_jacobian(raw, values[site.name])
             assert site.subject_axis is not None
             total += _over_subjects(jnp.moveaxis(jacobian, site.subject_axis, -1))
         return total
 
-    def _log_probs(self, values: Sites, records: Records) -> tuple[Sites, dict[str, dict[str, Any]]]:
+    def _log_probs(
+        self, values: Sites, records: Records, wanted: Callable[[dict[str, Any]], bool] = lambda _: True
+    ) -> tuple[Sites, dict[str, dict[str, Any]]]:
+        """Log densities of the sampled sites that are wanted, and the trace without the others.
+
+        What nobody adds up is not traced: each derivative of a density would be traced with it.
+        """
+
+        def hidden(message: dict[str, Any]) -> bool:
+            return message["type"] == "sample" and not wanted(message)
+
         with handlers.block():
-            return compute_log_probs(self._filled(values), (records,), {}, {}, sum_log_prob=False)
+            shown = handlers.block(self._filled(values), hide_fn=hidden)
+            return compute_log_probs(shown, (records,), {}, {}, sum_log_prob=False)

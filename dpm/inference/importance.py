@@ -8,6 +8,7 @@ from jax import numpy as jnp
 
 from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
+from dpm.inference.coordinates import Coordinates
 from dpm.inference.marginal import Marginal
 from dpm.inference.surface import totals
 from dpm.types import Array, Float, Key
@@ -44,6 +45,7 @@ def resample(
     records: Data,
     *,
     centre: np.ndarray,
+    coordinates: Coordinates,
     covariance: np.ndarray,
     effects: np.ndarray,
     proposals: int,
@@ -59,7 +61,8 @@ def resample(
     Args:
         marginal: of the subjects' effects, at its level.
         records: the data.
-        centre, covariance: the maximum of the posterior and the inverse information there, unconstrained scale.
+        centre, covariance: the maximum of the posterior and the inverse information there, in `coordinates`.
+        coordinates: in which proposals are made.
         effects: conditional modes at the maximum, where every inner search starts.
         proposals: how many to weigh.
         count: how many to keep.
@@ -69,7 +72,9 @@ def resample(
         InferenceError: the marginal of a proposal cannot be computed, or the weights are too uneven (Pareto k).
     """
     proposal_key, choice_key = jax.random.split(key)
-    vectors, log_proposal = _propose(centre, covariance, proposals, key=proposal_key)
+    points, log_density = _propose(centre, covariance, proposals, key=proposal_key)
+    vectors, log_volume = jax.vmap(coordinates.values)(points)
+    log_proposal = log_density - np.asarray(log_volume)
     log_weights = totals(marginal, records, vectors, effects, prior=True) - log_proposal
     lost = int(np.isnan(log_weights).sum())
     do = "Sample with NUTS() instead."

@@ -13,12 +13,14 @@ from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
 from dpm.inference.accuracy import HIGHER, shift_of_maximum
 from dpm.inference.climb import Summit, climb
+from dpm.inference.coordinates import Coordinates
 from dpm.inference.draws import Draws, host
 from dpm.inference.faults import Fault
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.importance import resample
 from dpm.inference.marginal import Level, Marginal
 from dpm.inference.population import natural_table, population_draws
+from dpm.inference.products import products
 from dpm.inference.surface import Surface
 from dpm.types import Array, Float, Key, Model
 
@@ -36,7 +38,8 @@ class Optimum(NamedTuple):
 
     Attributes:
         vector: population values there, unconstrained scale.
-        covariance: of the estimates, same scale, see `Laplace.errors`.
+        coordinates: in which it is the maximum, plain ones but for values that a spread multiplies.
+        covariance: of the estimates, in these coordinates, see `Laplace.errors`.
         effects: every subject's conditional mode there.
         log_likelihood: of the data, effects integrated out at `level`, without the prior.
         decrement: squared Newton decrement; the optimum is within its root of a standard error.
@@ -45,6 +48,7 @@ class Optimum(NamedTuple):
     """
 
     vector: np.ndarray
+    coordinates: Coordinates
     covariance: np.ndarray
     effects: np.ndarray
     log_likelihood: float
@@ -52,10 +56,16 @@ class Optimum(NamedTuple):
     evaluations: int
     estimates: pd.DataFrame
 
+    @property
+    def point(self) -> np.ndarray:
+        """The maximum in its coordinates."""
+        return self.coordinates.of(self.vector)
+
     def sample(self, count: int, *, key: Key) -> Float[Array, "draw population"]:
-        """Population vectors from the normal approximation at the maximum."""
+        """Population vectors from the normal approximation at the maximum, which is one of its coordinates."""
         noise = np.asarray(jax.random.normal(key, (count, self.vector.size)))
-        return jnp.asarray(self.vector + noise @ np.linalg.cholesky(self.covariance).T)
+        points = jnp.asarray(self.point + noise @ np.linalg.cholesky(self.covariance).T)
+        return jax.vmap(lambda x: self.coordinates.values(x)[0])(points)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +74,10 @@ class Laplace:
 
     L-BFGS from the prior means, then Newton steps until the squared Newton decrement is below `tolerance`. Gradients
     are exact (implicit); the Hessian is central differences of them. Draws come from the normal approximation at the
-    maximum on the unconstrained scale. Subjects are worked on in chunks, over all devices that JAX has.
+    maximum on the unconstrained scale. Levels of a group and the spread that multiplies them have coordinates of their
+    own, see `dpm.inference.coordinates`, in which a posterior's maximum is looked for from that on the unconstrained
+    scale: the spread's estimate is then the mode with its levels integrated out. Subjects are worked on in chunks, over
+    all devices that JAX has.
 
     Attributes:
         objective: `"map"`, with priors and the Jacobian of the unconstrained scale; `"ml"`, without either.
@@ -141,9 +154,16 @@ class Laplace:
         """
         if self.most_shift is None or not marginal.hierarchy.n_effects:
             return {}
-        vector, covariance, effects = optimum.vector, optimum.covariance, optimum.effects
-        prior = self.objective == "map"
-        found = shift_of_maximum(marginal, records, vector, covariance, effects, prior=prior, key=key)
+        found = shift_of_maximum(
+            marginal,
+            records,
+            point=optimum.point,
+            coordinates=optimum.coordinates,
+            covariance=optimum.covariance,
+            effects=optimum.effects,
+            prior=self.objective == "map",
+            key=key,
+        )
         if found.largest > self.most_shift:
             expected = f"a maximum that the next level of accuracy moves by at most {self.most_shift} standard errors"
             got = f"{found.largest:.2f} at {found.of} under {found.finer}"
@@ -159,7 +179,8 @@ class Laplace:
         weighted = resample(
             marginal,
             records,
-            centre=optimum.vector,
+            centre=optimum.point,
+            coordinates=optimum.coordinates,
             covariance=optimum.covariance,
             effects=optimum.effects,
             proposals=self.importance,
@@ -186,19 +207,32 @@ class Laplace:
             unit = np.asarray(marginal.hierarchy.prior_unit()) if attempt else np.ones(np.shape(vector))
             result = climb(surface, np.asarray(vector), self.tolerance, unit)
             if isinstance(result, Summit):
-                return _optimum(surface, result, self.errors)
+                return _optimum(*self._with_products(surface, result), self.errors)
             tried.append(result)
         raise InferenceError("Laplace", "a well-determined maximum", *_failure(tried))
+
+    def _with_products(self, surface: Surface, summit: Summit) -> tuple[Surface, Summit]:
+        """A posterior's maximum in coordinates for levels of groups, if it has such; there too the surface climbed."""
+        pairs = products(surface.marginal.hierarchy, surface.data) if surface.prior else {}
+        if not pairs:
+            return surface, summit
+        coordinates = Coordinates.around(summit.point, np.linalg.inv(summit.information), pairs)
+        other = Surface(surface.marginal, surface.data, prior=True, coordinates=coordinates)
+        start = coordinates.of(summit.point)
+        found = climb(other, start, self.tolerance, np.ones(start.shape))
+        other.evaluations += surface.evaluations
+        return (other, found) if isinstance(found, Summit) else (surface, summit)
 
 
 def _optimum(surface: Surface, summit: Summit, errors: Errors) -> Optimum:
     covariance = np.linalg.inv(summit.information)
     if errors == "sandwich":
-        each = surface.scores(summit.vector) @ covariance
+        each = surface.scores(summit.point) @ covariance
         covariance = each.T @ each
-    table = natural_table(surface.marginal.hierarchy, surface.data, summit.vector, covariance)
+    table = natural_table(surface.marginal.hierarchy, surface.data, summit.point, surface.coordinates, covariance)
     return Optimum(
-        vector=summit.vector,
+        vector=surface.vector(summit.point),
+        coordinates=surface.coordinates,
         covariance=covariance,
         effects=surface.effects(summit.found),
         log_likelihood=float(summit.found.log_likelihood),

@@ -10,8 +10,6 @@ from jax import lax
 from jax import numpy as jnp
 from jax.scipy.special import logsumexp
 from numpyro import distributions as dist
-from scipy.stats import qmc
-from scipy.stats import t as student_t
 
 from dpm.cohort.buckets import Buckets, Data
 from dpm.cohort.records import Records
@@ -255,6 +253,9 @@ def _gauss_hermite(q: int, n_nodes: int) -> Nodes:
 
 def _sobol(q: int, n_nodes: int, key: Key | None) -> Nodes:
     """Scrambled Sobol points with independent t margins, and their log weights without the integrand."""
+    from scipy.stats import qmc  # half a second of imports, for this level alone
+    from scipy.stats import t as student_t
+
     if key is None:
         raise InferenceError("key", 'a JAX key for level="qmc"', "none")
     if n_nodes & (n_nodes - 1):

@@ -5,8 +5,10 @@ independent given what is outside.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import numpy as np
 from numpyro import distributions as dist
 
@@ -16,6 +18,28 @@ from dpm.types import Array, Sites
 type Messages = dict[str, dict[str, Any]]
 
 RULE = 'plate("subject", n, dim=-1)'
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Ran:
+    """What a run of a model computes; a pytree.
+
+    Attributes:
+        log_probs: by sampled site, before any sum.
+        derived: values of deterministic sites.
+        inside: which sampled sites stand inside the plate.
+    """
+
+    log_probs: Sites
+    derived: Sites
+    inside: frozenset[str] = field(metadata={"static": True})
+
+    @classmethod
+    def of(cls, log_probs: Sites, trace: Messages) -> "Ran":
+        """From what NumPyro's `compute_log_probs` returns."""
+        derived = {name: message["value"] for name, message in trace.items() if message["type"] == "deterministic"}
+        return cls(log_probs, derived, frozenset(name for name in log_probs if is_subject(trace[name])))
 
 
 def is_subject(message: dict[str, Any]) -> bool:
@@ -73,52 +97,47 @@ def class_values(message: dict[str, Any]) -> tuple[int, ...]:
     return tuple(int(value) for value in np.ravel(np.asarray(fn.enumerate_support(expand=False))))
 
 
-def check_independent(runs: Sequence[tuple[Sites, Messages]]) -> frozenset[str]:
+def check_independent(runs: Sequence[Ran]) -> frozenset[str]:
     """Refuse densities that a subject's effects enter and that are not that subject's.
 
     Every subject's integral is taken on its own, so such a term would be left out or counted wrongly without a sign.
 
     Args:
-        runs: log densities and trace at some effects, at effects of which the first subject's were moved, and at
-            effects that all were.
+        runs: at some effects, at effects of which the first subject's were moved, and at effects that all were.
 
     Returns:
-        the deterministic sites outside the plate that move with effects.
+        the deterministic sites that move with effects.
 
     Raises:
         ModelError: see above.
     """
-    (still, trace), (one, _), (every, moved) = runs
-    for name, log_prob in still.items():
-        if is_subject(trace[name]):
-            if not _same(log_prob[..., 1:], one[name][..., 1:]):
+    still, one, every = runs
+    for name, log_prob in still.log_probs.items():
+        if name in still.inside:
+            if not _same(log_prob[..., 1:], one.log_probs[name][..., 1:]):
                 do = "Let what is inside the plate depend on the subject's own effects and on population values alone."
                 raise ModelError(name, "subjects that are independent", "another subject's effects in its density", do)
-        elif not _same(log_prob, every[name]):
+        elif not _same(log_prob, every.log_probs[name]):
             do = f"Move it inside {RULE}, a term per subject."
             raise ModelError(name, "a site outside the plate without subjects' effects", "a density they enter", do)
-    return frozenset(
-        name
-        for name, message in trace.items()
-        if message["type"] == "deterministic" and not _same(message["value"], moved[name]["value"])
-    )
+    return frozenset(name for name, value in still.derived.items() if not _same(value, every.derived[name]))
 
 
-def check_own_data(still: tuple[Sites, Messages], moved: tuple[Sites, Messages]) -> None:
+def check_own_data(still: Ran, moved: Ran) -> None:
     """Refuse densities that another subject's data enter, such as a covariate less its mean in the cohort.
 
     Subjects are worked on in parts, new ones are predicted alone, and held-out ones are hidden: a density that looks
     at who else is there would change each time.
 
     Args:
-        still: log densities and trace of a cohort.
+        still: of a cohort.
         moved: with other data of the first subject.
 
     Raises:
         ModelError: see above.
     """
-    for name, log_prob in still[0].items():
-        if is_subject(still[1][name]) and not _same(log_prob[..., 1:], moved[0][name][..., 1:]):
+    for name, log_prob in still.log_probs.items():
+        if name in still.inside and not _same(log_prob[..., 1:], moved.log_probs[name][..., 1:]):
             do = "Compute what is the cohort's once, before the fit, and give it to the model as numbers."
             raise ModelError(name, "subjects that are independent", "another subject's data in its density", do)
 
@@ -131,4 +150,4 @@ def innermost(fn: Any) -> dist.Distribution:
 
 
 def _same(one: Array, other: Array) -> bool:
-    return bool(np.allclose(np.asarray(one), np.asarray(other), rtol=1e-9, atol=1e-12, equal_nan=True))
+    return bool(np.allclose(one, other, rtol=1e-9, atol=1e-12, equal_nan=True))

@@ -8,6 +8,7 @@ import pandas as pd
 from jax import numpy as jnp
 
 from dpm.cohort.buckets import Buckets, Data
+from dpm.inference.coordinates import Coordinates
 from dpm.inference.hierarchy import Hierarchy
 from dpm.types import Array, Float, Sites
 
@@ -41,21 +42,25 @@ def population_draws(vectors: Float[Array, "draw population"], hierarchy: Hierar
 
 
 @partial(jax.jit, static_argnums=1)
-def _natural(vector: Float[Array, " population"], hierarchy: Hierarchy, records: Data) -> tuple[Sites, Sites]:
-    """Population values, and their Jacobian with respect to the vector."""
+def _natural(
+    point: Float[Array, " population"], hierarchy: Hierarchy, records: Data, coordinates: Coordinates
+) -> tuple[Sites, Sites]:
+    """Population values, and their Jacobian with respect to coordinates."""
 
     def values(at: Float[Array, " population"]) -> Sites:
-        return population_values(hierarchy, at, records)
+        return population_values(hierarchy, coordinates.values(at)[0], records)
 
-    return values(vector), jax.jacfwd(values)(vector)
+    return values(point), jax.jacfwd(values)(point)
 
 
-def natural_table(hierarchy: Hierarchy, records: Data, vector: np.ndarray, covariance: np.ndarray) -> pd.DataFrame:
-    """Estimates and delta-method standard errors on the natural scale."""
-    values, slopes = _natural(jnp.asarray(vector), hierarchy, records)
+def natural_table(
+    hierarchy: Hierarchy, records: Data, point: np.ndarray, coordinates: Coordinates, covariance: np.ndarray
+) -> pd.DataFrame:
+    """Estimates and delta-method standard errors on the natural scale, of a point and a covariance in coordinates."""
+    values, slopes = _natural(jnp.asarray(point), hierarchy, records, coordinates)
     rows = {}
     for name, value in values.items():
-        slope = np.asarray(slopes[name]).reshape(-1, vector.size)
+        slope = np.asarray(slopes[name]).reshape(-1, point.size)
         se = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", slope, covariance, slope), 0.0))
         flat = np.asarray(value).ravel()
         for k, index in enumerate(np.ndindex(np.shape(value))):

@@ -44,7 +44,7 @@ def profile(surface: Surface, optimum: Optimum, site: str, *, element: int = 0, 
     priors in the objective they are of the penalised likelihood.
 
     Args:
-        surface: the objective.
+        surface: the objective, in the coordinates of its maximum.
         optimum: its maximum.
         site: a population site.
         element: which of its values, counted flat.
@@ -55,6 +55,10 @@ def profile(surface: Surface, optimum: Optimum, site: str, *, element: int = 0, 
     """
     hierarchy = surface.marginal.hierarchy
     place, natural = _place(hierarchy, site, element)
+    if optimum.coordinates.scaled[place]:
+        do = 'Use Laplace(objective="ml"), or the draws of a sampler.'
+        got = "one that a spread multiplies, which has no profile of its own under a prior"
+        raise InferenceError(f"profile: {site}", "a value with a coordinate of its own", got, do)
     line = _Line(surface, optimum, place)
     z = float(norm.ppf(0.5 + level / 2.0))
     ends = [line.crossing(side, z) for side in (-1.0, 1.0)]
@@ -62,7 +66,7 @@ def profile(surface: Surface, optimum: Optimum, site: str, *, element: int = 0, 
     rows = sorted((natural(at), fall, root) for at, (fall, root) in line.seen.items())
     table = pd.DataFrame(rows, columns=["value", "fall", "root"])
     name = hierarchy.population_names()[place]
-    return Profile(name, natural(float(optimum.vector[place])), lower, upper, table)
+    return Profile(name, natural(float(optimum.point[place])), lower, upper, table)
 
 
 class _Natural:
@@ -99,18 +103,18 @@ class _Line:
 
     def __init__(self, surface: Surface, optimum: Optimum, place: int) -> None:
         self.surface, self.optimum, self.place = surface, optimum, place
-        self.rest = np.delete(np.arange(optimum.vector.size), place)
+        self.rest = np.delete(np.arange(optimum.point.size), place)
         covariance = optimum.covariance
         self.se = float(np.sqrt(covariance[place, place]))
         self.drift = covariance[self.rest, place] / covariance[place, place]
         conditional = covariance[np.ix_(self.rest, self.rest)] - np.outer(self.drift, covariance[place, self.rest])
         self.root = np.linalg.cholesky(conditional) if self.rest.size else np.zeros((0, 0))
-        self.least = float(surface.at(optimum.vector).negative)
-        self.seen: dict[float, tuple[float, float]] = {float(optimum.vector[place]): (0.0, 0.0)}
+        self.least = float(surface.at(optimum.point).negative)
+        self.seen: dict[float, tuple[float, float]] = {float(optimum.point[place]): (0.0, 0.0)}
 
     def crossing(self, side: float, z: float) -> float:
         """Where the signed root reaches `z` on one side; infinite where it does not."""
-        best = float(self.optimum.vector[self.place])
+        best = float(self.optimum.point[self.place])
         near, far = best, best + side * z * self.se
         while abs(self.signed(far)) < z:
             near, far = far, best + 1.6 * (far - best)
@@ -124,12 +128,12 @@ class _Line:
         """The signed root at one value."""
         if value not in self.seen:
             fall = self._fall(value)
-            root = np.sign(value - self.optimum.vector[self.place]) * np.sqrt(2.0 * max(fall, 0.0))
+            root = np.sign(value - self.optimum.point[self.place]) * np.sqrt(2.0 * max(fall, 0.0))
             self.seen[value] = (fall, float(root))
         return self.seen[value][1]
 
     def _fall(self, value: float) -> float:
-        centre = self.optimum.vector[self.rest] + self.drift * (value - self.optimum.vector[self.place])
+        centre = self.optimum.point[self.rest] + self.drift * (value - self.optimum.point[self.place])
 
         def objective(w: np.ndarray) -> tuple[float, np.ndarray]:
             point = self._point(value, centre + self.root @ w)
@@ -145,6 +149,6 @@ class _Line:
         return float(found.fun)
 
     def _point(self, value: float, rest: np.ndarray) -> np.ndarray:
-        point = np.empty(self.optimum.vector.size)
+        point = np.empty(self.optimum.point.size)
         point[self.place], point[self.rest] = value, rest
         return point

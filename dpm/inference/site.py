@@ -1,7 +1,8 @@
 """One latent site of a model: its shape, its unconstrained scale, and where a search for it may begin."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,7 +20,8 @@ from dpm.inference.plate_rule import is_subject
 from dpm.types import Array
 
 NEAR_ZERO, MOST_FALL = 1e-6, 3.0
-"""A share of the prior mean, and by how much less of a log density there a prior still has one at zero."""
+"""A share of the prior mean, and by how much less of a log density there a prior still has one at zero: it then falls
+off no faster than the logarithm itself."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,38 @@ class Site:
         return int(np.prod(kept)) if kept else 1
 
 
-def site_of(name: str, message: dict[str, Any]) -> Site:
-    """A latent site from its message in a trace."""
-    fn = message["fn"]
-    transform = biject_to(fn.support)
-    shape = tuple(np.shape(jax.eval_shape(transform._inverse, message["value"])))
-    axis = len(fn.batch_shape) - 1 if is_subject(message) else None
-    new_level = bool(message["infer"].get("new_level"))
-    centre, unit = _centre(fn, transform, shape), _unit(fn, transform, shape)
-    return Site(name, shape, transform, axis, centre, unit, _open_at_zero(fn, transform, centre), new_level)
+def sites_of(latent: Mapping[str, dict[str, Any]]) -> dict[str, Site]:
+    """Latent sites from their messages in a trace, in its order."""
+    transforms = {name: biject_to(message["fn"].support) for name, message in latent.items()}
+    shapes = {
+        name: tuple(np.shape(jax.eval_shape(transforms[name]._inverse, message["value"])))
+        for name, message in latent.items()
+    }
+
+    def priors() -> dict[str, _Prior]:
+        return {name: _prior(message["fn"], transforms[name], shapes[name]) for name, message in latent.items()}
+
+    found, sites = jax.jit(priors)(), {}  # compiled as one, not an operation at a time
+    for name, message in latent.items():
+        centre, unit, fall = found[name]
+        axis = len(message["fn"].batch_shape) - 1 if is_subject(message) else None
+        open_at_zero = fall is not None and bool(fall < MOST_FALL * centre.size)
+        new_level = bool(message["infer"].get("new_level"))
+        sites[name] = Site(name, shapes[name], transforms[name], axis, centre, unit, open_at_zero, new_level)
+    return sites
+
+
+class _Prior(NamedTuple):
+    """Of one site: `Site.centre`, `Site.unit`, and by how much less its log density is near zero, see `_fall`."""
+
+    centre: Array
+    unit: Array
+    fall: Array | None
+
+
+def _prior(fn: Any, transform: Transform, shape: tuple[int, ...]) -> _Prior:
+    centre = _centre(fn, transform, shape)
+    return _Prior(centre, _unit(fn, transform, shape), _fall(fn, transform, centre))
 
 
 def _centre(fn: Any, transform: Transform, shape: tuple[int, ...]) -> Array:
@@ -89,15 +114,14 @@ def _unit(fn: Any, transform: Transform, shape: tuple[int, ...]) -> Array:
     return jnp.where(jnp.isfinite(sd) & (sd > 0.0), sd, 1.0)
 
 
-def _open_at_zero(fn: Any, transform: Transform, centre: Array) -> bool:
-    """Whether the prior density of a logarithm falls off no faster than the logarithm itself."""
+def _fall(fn: Any, transform: Transform, centre: Array) -> Array | None:
+    """How much less the log density of a positive value is near zero than at its mean; of another there is none."""
     while isinstance(transform, IndependentTransform):
         transform = transform.base_transform
     if not isinstance(transform, ExpTransform) or not centre.size or centre.shape != fn.shape():
-        return False
+        return None
     typical = jnp.exp(centre)
-    fall = jnp.sum(fn.log_prob(typical)) - jnp.sum(fn.log_prob(NEAR_ZERO * typical))
-    return bool(fall < MOST_FALL * centre.size)
+    return jnp.sum(fn.log_prob(typical)) - jnp.sum(fn.log_prob(NEAR_ZERO * typical))
 
 
 def _is_linear(transform: Transform) -> bool:

@@ -9,8 +9,11 @@ from jax import numpy as jnp
 
 from dpm.cohort.buckets import Data
 from dpm.inference.checkpoint import Arrays
+from dpm.inference.coordinates import Coordinates
 from dpm.inference.laplace import Laplace, Optimum
 from dpm.inference.marginal import Marginal
+from dpm.inference.origin import origins
+from dpm.inference.surface import Surface
 from dpm.inference.whitening import Whitening
 from dpm.types import Array, Key
 
@@ -46,15 +49,20 @@ class Start(NamedTuple):
         """
         began = perf_counter()
         optimum = Laplace(objective="map").maximise(marginal, records, key=key, start=point)
-        return cls(optimum, Whitening.at(marginal.hierarchy, records, optimum), perf_counter() - began)
+        surface = Surface(marginal, records, prior=True, coordinates=optimum.coordinates)
+        surface.begin_at(optimum.effects)
+        whitening = Whitening.at(marginal.hierarchy, records, optimum, origins(surface, optimum))
+        return cls(optimum, whitening, perf_counter() - began)
 
     def arrays(self) -> Arrays:
         """As plain arrays by name: a resumed run takes these bits and does not compute them anew."""
-        plain = self.optimum._asdict()
-        table: pd.DataFrame = plain.pop("estimates")
+        parts = {"optimum": self.optimum._asdict(), "whitening": self.whitening._asdict()}
+        table: pd.DataFrame = parts["optimum"].pop("estimates")
+        for name in ("optimum", "whitening"):
+            parts[f"{name}_coordinates"] = parts[name].pop("coordinates")._asdict()
+        plain = {f"{part}_{name}": np.asarray(value) for part, own in parts.items() for name, value in own.items()}
         return {
-            **{f"optimum_{name}": np.asarray(value) for name, value in plain.items()},
-            **{f"whitening_{name}": np.asarray(value) for name, value in self.whitening._asdict().items()},
+            **plain,
             "estimates_of": table.index.to_numpy(dtype=str),
             "estimates": table[list(TABLE)].to_numpy(),
             "seconds_laplace": np.asarray(self.seconds),
@@ -65,6 +73,7 @@ class Start(NamedTuple):
         """The inverse of `arrays`."""
         optimum = Optimum(
             vector=arrays["optimum_vector"],
+            coordinates=Coordinates(*(arrays[f"optimum_coordinates_{name}"] for name in Coordinates._fields)),
             covariance=arrays["optimum_covariance"],
             effects=arrays["optimum_effects"],
             log_likelihood=float(arrays["optimum_log_likelihood"]),
@@ -72,5 +81,7 @@ class Start(NamedTuple):
             evaluations=int(arrays["optimum_evaluations"]),
             estimates=pd.DataFrame(arrays["estimates"], index=arrays["estimates_of"].tolist(), columns=list(TABLE)),
         )
-        whitening = Whitening(*(jnp.asarray(arrays[f"whitening_{name}"]) for name in Whitening._fields))
+        bent = Coordinates(*(jnp.asarray(arrays[f"whitening_coordinates_{name}"]) for name in Coordinates._fields))
+        rest = [name for name in Whitening._fields if name != "coordinates"]
+        whitening = Whitening(bent, *(jnp.asarray(arrays[f"whitening_{name}"]) for name in rest))
         return cls(optimum, whitening, float(arrays["seconds_laplace"]))

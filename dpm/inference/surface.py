@@ -11,6 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from dpm.cohort.buckets import Buckets, Data
 from dpm.inference.chunks import AXIS, Chunks, chunked, divided, gathered, mesh, spread
+from dpm.inference.coordinates import Coordinates
 from dpm.inference.faults import Fault, fault_of
 from dpm.inference.marginal import Marginal
 from dpm.types import Array, Bool, Float
@@ -163,16 +164,32 @@ APART = 10.0
 """How much worse than where the kept modes were found a point may be whose modes are kept instead [log units]."""
 
 
+@jax.jit
+def _placed(x: Vector, coordinates: Coordinates) -> tuple[Vector, Float[Array, ""]]:
+    return coordinates.values(x)
+
+
+@jax.jit
+def _pulled(x: Vector, coordinates: Coordinates, slope: Vector, of_volume: float) -> Vector:
+    """The gradient by coordinates of what has this gradient by population values, and so much of the log volume."""
+    _, pull = jax.vjp(coordinates.values, x)
+    return pull((slope, jnp.asarray(of_volume)))[0]
+
+
 class Surface:
-    """One objective on one set of records; carries modes along as warm starts.
+    """One objective on one set of records, in some coordinates; carries modes along as warm starts.
+
+    With a prior the objective is minus the log density of the coordinates. A point is one in these; plain ones are the
+    unconstrained scale.
 
     Those of a point far worse than where the last ones were found are not carried on: a line search that went too far
     would leave subjects in modes from which later searches do not come back, and the objective would depend on the way
     to a point.
     """
 
-    def __init__(self, marginal: Marginal, data: Data, *, prior: bool) -> None:
+    def __init__(self, marginal: Marginal, data: Data, *, prior: bool, coordinates: Coordinates | None = None) -> None:
         self.marginal, self.data, self.prior = marginal, data, prior
+        self.coordinates = coordinates or Coordinates.plain(marginal.hierarchy.n_population)
         self.over = mesh()
         cut = chunked(data, devices=1 if self.over is None else self.over.size)
         self.parts = tuple(spread(part, self.over) for part in cut)
@@ -193,22 +210,32 @@ class Surface:
         whole = np.concatenate([part.join(own) for part, own in zip(self.parts, values, strict=True)], axis=-1)
         return whole[..., np.asarray(self.data.place)] if isinstance(self.data, Buckets) else whole
 
-    def at(self, vector: Array | np.ndarray) -> Evaluated:
+    def vector(self, point: Array | np.ndarray) -> np.ndarray:
+        """Population values of a point, unconstrained scale."""
+        return np.asarray(point if self.coordinates.is_plain else _placed(jnp.asarray(point), self.coordinates)[0])
+
+    def at(self, point: Array | np.ndarray) -> Evaluated:
         """The objective and its gradient; the modes found are where the next search begins, unless far worse."""
-        found = evaluate(jnp.asarray(vector), self.marginal, self.prior, self.over, self.starts, self.parts)
+        x = jnp.asarray(point)
+        vector, volume = (x, 0.0) if self.coordinates.is_plain else _placed(x, self.coordinates)
+        found = evaluate(vector, self.marginal, self.prior, self.over, self.starts, self.parts)
+        if not self.coordinates.is_plain:
+            share = 1.0 if self.prior else 0.0
+            slope = _pulled(x, self.coordinates, found.slope, -share)
+            found = found._replace(negative=found.negative - share * volume, slope=slope)
         if (negative := float(found.negative)) <= self.kept + APART:
             self.kept, self.starts = negative, tuple(subjects.effects for subjects in found.subjects)
         self.evaluations += 1
         return found
 
-    def higher_modes(self, vector: Array | np.ndarray, found: Evaluated) -> bool:
+    def higher_modes(self, point: Array | np.ndarray, found: Evaluated) -> bool:
         """Whether a search from a grid finds a subject a mode with more likelihood than `found` at the same point.
 
         Where it does, the next searches begin there.
         """
         mine = self.effects(found)
         self.forget()
-        again = self.at(vector)
+        again = self.at(point)
         gain = self._join(
             [a.log_marginal - b.log_marginal for a, b in zip(again.subjects, found.subjects, strict=True)]
         )
@@ -217,38 +244,39 @@ class Surface:
         return bool(np.any(higher))
 
     def totals(self, vectors: Float[Array, "draw population"]) -> Float[np.ndarray, " draw"]:
-        """The objective, not minus it, at several vectors, all searches for modes from where they last began."""
+        """The objective, not minus it, at several population vectors, all searches from where they last began."""
         return gathered(_totals(vectors, self.marginal, self.prior, self.starts, self.parts))
 
-    def slope(self, vector: Array | np.ndarray) -> np.ndarray:
+    def slope(self, point: Array | np.ndarray) -> np.ndarray:
         """The gradient alone."""
-        return np.asarray(self.at(vector).slope)
+        return np.asarray(self.at(point).slope)
 
     def effects(self, found: Evaluated) -> np.ndarray:
         """Every subject's mode."""
         return self._join([subjects.effects for subjects in found.subjects])
 
-    def information(self, vector: np.ndarray, steps: np.ndarray, *, both: bool = True) -> np.ndarray:
+    def information(self, point: np.ndarray, steps: np.ndarray, *, both: bool = True) -> np.ndarray:
         """Observed information by differences of the exact gradient, central or, without `both`, forward."""
-        here = None if both else self.slope(vector)
+        here = None if both else self.slope(point)
         columns = []
         for move in np.diag(steps):
-            ahead = self.slope(vector + move)
-            behind = self.slope(vector - move) if here is None else here
+            ahead = self.slope(point + move)
+            behind = self.slope(point - move) if here is None else here
             columns.append((ahead - behind) / (move.sum() * (1.0 if here is not None else 2.0)))
         hessian = np.stack(columns)
         return (hessian + hessian.T) / 2
 
-    def scores(self, vector: np.ndarray) -> Float[np.ndarray, "subject population"]:
-        """Each subject's score, without the prior."""
-        each = scores(jnp.asarray(vector), self.marginal, self.starts, self.parts)
-        return self._join([jnp.moveaxis(own, -1, 1) for own in each]).T
+    def scores(self, point: np.ndarray) -> Float[np.ndarray, "subject population"]:
+        """Each subject's score by coordinates, without the prior."""
+        each = scores(jnp.asarray(self.vector(point)), self.marginal, self.starts, self.parts)
+        slope = jax.jacfwd(lambda x: self.coordinates.values(x)[0])(jnp.asarray(point))
+        return self._join([jnp.moveaxis(own, -1, 1) for own in each]).T @ np.asarray(slope)
 
-    def explain(self, vector: np.ndarray) -> Fault:
+    def explain(self, point: np.ndarray) -> Fault:
         """Why nothing can be computed at a point."""
-        if (fault := fault_of(self.marginal.hierarchy, vector, self.data)) is not None:
+        if (fault := fault_of(self.marginal.hierarchy, self.vector(point), self.data)) is not None:
             return fault
-        found = self.at(vector)
+        found = self.at(point)
         of = f"of {self.data.n_subjects:,} subjects"
         unfinished = np.flatnonzero(~self._join([subjects.converged for subjects in found.subjects]))
         if unfinished.size:

@@ -11,14 +11,15 @@ from jax import numpy as jnp
 
 from dpm.cohort.buckets import Data
 from dpm.inference import blocks
-from dpm.inference.bend import log_slope, placed, straightened
+from dpm.inference.bend import log_slope
 from dpm.inference.conditional import derivatives, implicit_modes
+from dpm.inference.coordinates import Coordinates
 from dpm.inference.draws import host
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Optimum
 from dpm.inference.marginal import Marginal
 from dpm.inference.population import population_values
-from dpm.types import Array, Bool, Float, PerSubject, Sites
+from dpm.types import Array, Float, PerSubject, Sites
 
 STEP = 0.01
 """Of the differences that slopes are taken from [standard errors]. A slope only shapes the change of variables, which
@@ -35,11 +36,10 @@ Effects = Float[Array, "effect subject"]
 
 
 class Whitening(NamedTuple):
-    r"""$v = \hat v + C u$, $\varphi = v$ or bent, and $b_i = \hat b_i + J_i \delta + M_i(\delta)\, w_i$.
+    r"""$x = \hat x + C u$, $\varphi = \varphi(x)$, and $b_i = \hat b_i + J_i \delta + M_i(\delta)\, w_i$.
 
-    Here $v$ is the unconstrained scale, but for positive values whose prior has a density at zero that of
-    `dpm.inference.bend`; $\delta = v - \hat v$; $C$ is the Cholesky factor of the Laplace covariance,
-    $J_i = \mathrm{d}\hat b_i/\mathrm{d}v$ the implicit derivative of subject $i$'s mode, and
+    Here $x$ are the coordinates of `dpm.inference.coordinates`; $\delta = x - \hat x$; $C$ is the Cholesky factor of
+    the Laplace covariance, $J_i = \mathrm{d}\hat b_i/\mathrm{d}x$ the implicit derivative of subject $i$'s mode, and
     $M_i = L_i^{-\top}$ the upper triangular root of its conditional covariance, its diagonal log-linear and the rest
     linear in $\delta$ near the centre, and bounded away from it: $c \tanh(\cdot/c)$ with $c$ of `FARTHEST`.
     Following the conditional spread matters: with $M_i$ held constant, a change of a between-subject sd is resisted by
@@ -50,36 +50,41 @@ class Whitening(NamedTuple):
     order.
     """
 
+    coordinates: Coordinates
     middle: Vector
     spread: Float[Array, "population population"]
-    origin: Vector
-    bends: Bool[Array, " population"]
     modes: Effects
     modes_slope: Float[Array, "effect subject population"]
     root: Float[Array, "pair subject"]
     root_slope: Float[Array, "population pair subject"]
 
     @classmethod
-    def at(cls, hierarchy: Hierarchy, records: Data, optimum: Optimum) -> "Whitening":
-        """Linearise around a Laplace optimum."""
-        centre = jnp.asarray(optimum.vector)
-        steps = STEP * np.sqrt(np.diag(optimum.covariance))
-        points = centre + jnp.concatenate([jnp.zeros((1, centre.size)), jnp.diag(steps), -jnp.diag(steps)])
-        each = _local(points, jnp.asarray(optimum.effects), records, hierarchy)
-        values, slopes = zip(*(_differences(part, steps) for part in each), strict=True)
-        bends, origin = hierarchy.near_zero(), np.asarray(hierarchy.prior_centre())
-        middle = np.where(bends, straightened(np.asarray(centre) - origin), centre)
+    def at(
+        cls,
+        hierarchy: Hierarchy,
+        records: Data,
+        optimum: Optimum,
+        origin: Float[np.ndarray, " population"] | None = None,
+    ) -> "Whitening":
+        """Linearise around a Laplace optimum; bent values have their coordinate's zero at `origin`."""
+        bends = hierarchy.near_zero()
+        origin = np.asarray(hierarchy.prior_centre()) if origin is None else origin
+        coordinates = jax.tree_util.tree_map(jnp.asarray, optimum.coordinates._replace(bends=bends, origin=origin))
+        middle = coordinates.of(optimum.vector)
         per = np.where(bends, np.exp(np.asarray(log_slope(jnp.asarray(middle)))), 1.0)
-        spread = np.linalg.cholesky(optimum.covariance / np.outer(per, per))
+        covariance = optimum.covariance / np.outer(per, per)
+        steps = STEP * np.sqrt(np.diag(covariance))
+        points = middle + np.concatenate([np.zeros((1, middle.size)), np.diag(steps), -np.diag(steps)])
+        each = _local(jnp.asarray(points), coordinates, jnp.asarray(optimum.effects), records, hierarchy)
+        values, slopes = zip(*(_differences(part, steps) for part in each), strict=True)
         return cls(
-            jnp.asarray(middle),
-            jnp.asarray(spread),
-            jnp.asarray(origin),
-            jnp.asarray(bends),
-            values[0],
-            slopes[0] * per,
-            values[1],
-            jnp.moveaxis(slopes[1] * per, -1, 0),
+            coordinates=coordinates,
+            middle=jnp.asarray(middle),
+            spread=jnp.asarray(np.linalg.cholesky(covariance)),
+            modes=values[0],
+            modes_slope=slopes[0],
+            root=values[1],
+            root_slope=jnp.moveaxis(slopes[1], -1, 0),
         )
 
     @classmethod
@@ -90,7 +95,8 @@ class Whitening(NamedTuple):
         pairs = len(_pairs(q))
         modes, root = jnp.zeros((q, n)), jnp.zeros((pairs, n))
         flat = jnp.zeros((q, n, p)), jnp.zeros((p, pairs, n))
-        return cls(centre, jnp.diag(unit), centre, jnp.zeros(p, bool), modes, flat[0], root, flat[1])
+        plain = jax.tree_util.tree_map(jnp.asarray, Coordinates.plain(p))
+        return cls(plain, centre, jnp.diag(unit), modes, flat[0], root, flat[1])
 
     @property
     def centre(self) -> Vector:
@@ -98,8 +104,10 @@ class Whitening(NamedTuple):
         return self.population(jnp.zeros_like(self.middle))[0]
 
     def population(self, u: Vector) -> tuple[Vector, Vector, Float[Array, ""]]:
-        r"""Population vector, $\delta$, and $\log|\mathrm{d}\varphi/\mathrm{d}v|$."""
-        return placed(u, self.middle, self.spread, self.origin, self.bends)
+        r"""Population vector, $\delta$, and $\log|\mathrm{d}\varphi/\mathrm{d}x|$."""
+        move = self.spread @ u
+        vector, log_volume = self.coordinates.values(self.middle + move)
+        return vector, move, log_volume
 
     def colour(self, u: Vector, w: Effects) -> tuple[Vector, Effects, Float[Array, ""]]:
         r"""From the whitened variables to population vector and effects, with the log volume up to $\log|C|$."""
@@ -141,13 +149,18 @@ class Whitening(NamedTuple):
         return host(population), host(last)
 
 
-@partial(jax.jit, static_argnums=3)
+@partial(jax.jit, static_argnums=4)
 def _local(
-    points: Float[Array, "point population"], modes: Effects, records: Data, hierarchy: Hierarchy
+    points: Float[Array, "point population"],
+    coordinates: Coordinates,
+    modes: Effects,
+    records: Data,
+    hierarchy: Hierarchy,
 ) -> tuple[Array, Array]:
     """At each point, modes that follow `modes` to it, and the root of the conditional covariance there."""
 
-    def local(vector: Vector) -> tuple[Array, Array]:
+    def local(point: Vector) -> tuple[Array, Array]:
+        vector, _ = coordinates.values(point)
         density = Marginal(hierarchy).density(hierarchy.constrain(vector), records)
         followed = implicit_modes(density, modes)
         _, _, curvature = derivatives(density, followed)

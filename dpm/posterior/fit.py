@@ -1,13 +1,12 @@
 """`fit`: a model, a cohort and a method give a posterior."""
 
 import sys
-from dataclasses import replace
 
 import jax
 
 from dpm.cohort.cohort import Cohort
 from dpm.errors import DPMError, InferenceError, ModelError
-from dpm.inference.automatic import chosen
+from dpm.inference.collector import old_objects_left_alone
 from dpm.inference.draws import Method
 from dpm.posterior.integrals import coarse_integrals
 from dpm.posterior.posterior import Posterior
@@ -34,9 +33,16 @@ def fit(model: Model, cohort: Cohort, *, method: Method | str, key: Key, keep_su
         InferenceError: the method failed; the message says where, and at which subjects.
     """
     require_kinds(model=model, cohort=cohort, method=method, key=key)
+    with old_objects_left_alone():
+        return _fitted(model, cohort, method, key=key, keep_subjects=keep_subjects)
+
+
+def _fitted(model: Model, cohort: Cohort, method: Method | str, *, key: Key, keep_subjects: bool) -> Posterior:
     ready = prepared(model, cohort)
     notes = ready.notes
     if isinstance(method, str):
+        from dpm.inference.automatic import chosen  # imports the methods that it chooses from
+
         method, why = chosen(model, ready.data, method=method)
         sys.stderr.write(f"{why}\n")
         notes += (why,)
@@ -52,7 +58,7 @@ def fit(model: Model, cohort: Cohort, *, method: Method | str, key: Key, keep_su
     notes += told_by_prior(information(posterior, ready.records, key=jax.random.fold_in(key, 1)))
     notes += spreads_near_zero(posterior, ready.data)
     notes += told_together(posterior, ready.records, key=jax.random.fold_in(key, 1))
-    return replace(posterior, provenance={**posterior.provenance, "notes": list(notes)}) if notes else posterior
+    return posterior.noted(notes) if notes else posterior
 
 
 def require_kinds(*, model: object, cohort: object, method: object, key: object) -> None:

@@ -34,5 +34,6 @@ def profile_likelihood(
         InferenceError: no maximum was found, or the value cannot be profiled.
     """
     found = Maximum.of(model, cohort, method, key=key)
-    surface = Surface(found.marginal, found.data, prior=found.method.objective == "map")
+    prior = found.method.objective == "map"
+    surface = Surface(found.marginal, found.data, prior=prior, coordinates=found.optimum.coordinates)
     return profile(surface, found.optimum, site, element=element, level=level)

@@ -18,7 +18,8 @@ from dpm.inference.batching import batch_size
 from dpm.inference.chunks import Chunks, chunked
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import MOST_EFFECTS, Level, Marginal
-from dpm.posterior.posterior import LEADING, Posterior
+from dpm.posterior.posterior import Posterior
+from dpm.posterior.tree import LEADING
 from dpm.types import Array, Float, Key
 
 NODES = {"quadrature": 9, "qmc": 1024}

@@ -1,16 +1,15 @@
 """`Posterior`: a model and what was learned about it, without the patients it was learned from."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 import pandas as pd
-import xarray as xr
 from jax import numpy as jnp
 from numpyro.infer import MCMC
 
@@ -22,9 +21,13 @@ from dpm.errors import PosteriorError
 from dpm.inference.draws import Draws
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.population import population_values
+from dpm.posterior.tree import LEADING, Arrays, TreeField, population
 from dpm.types import Array, Float, Key, Model, Sites
 
-LEADING = ("chain", "draw")
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["LEADING", "Posterior", "unconstrained"]
 
 SAMPLER_STATS = {"diverging": "diverging", "energy": "energy", "num_steps": "n_steps"}
 """NumPyro's names of sampler statistics, and ArviZ's."""
@@ -37,14 +40,14 @@ class Posterior:
     Attributes:
         model: the callable that was fitted.
         tree: draws in groups `posterior` and `sample_stats` (and `subjects`, if patient-level effects were asked
-            for), with dimensions `chain` and `draw`; ArviZ takes it as it is.
+            for), with dimensions `chain` and `draw`; ArviZ takes it as it is. Made when it is first asked for.
         encodings: learned from the cohort, replayed on any other.
         estimates: the optimum, its standard errors, by site.
         provenance: method, settings, source of the data, support of the fit; plain values.
     """
 
     model: Model
-    tree: xr.DataTree
+    tree: "xarray.DataTree" = TreeField()  # type: ignore[assignment]  # noqa: RUF009
     encodings: Encodings
     estimates: pd.DataFrame
     provenance: Mapping[str, Any]
@@ -61,12 +64,12 @@ class Posterior:
         keep_subjects: bool = False,
     ) -> "Posterior":
         """From what a method returned. `keep_subjects` stores patient-level effects too."""
-        groups = {"posterior": _dataset(draws.sites)}
+        groups = {"posterior": draws.sites}
         if draws.stats:
-            groups["sample_stats"] = _dataset(draws.stats)
+            groups["sample_stats"] = draws.stats
         if keep_subjects and draws.subject_sites:
-            groups["subjects"] = _dataset(draws.subject_sites, subjects=cohort.subjects.index.astype(str).to_numpy())
-        tree = xr.DataTree.from_dict(groups)
+            groups["subjects"] = draws.subject_sites
+        tree: Any = Arrays(groups, cohort.subjects.index.astype(str).to_numpy())
         provenance = {"method": method, **_facts(cohort), **draws.facts}
         return cls(model=model, tree=tree, encodings=encodings, estimates=draws.estimates, provenance=provenance)
 
@@ -88,13 +91,22 @@ class Posterior:
         return cls.of(model, cohort, encodings, Draws(sites=population, stats=stats), method="from_mcmc")
 
     @property
-    def draws(self) -> xr.Dataset:
+    def draws(self) -> "xarray.Dataset":
         """The population draws."""
         return self.tree["posterior"].to_dataset()
 
     @property
+    def _population(self) -> Mapping[str, np.ndarray]:
+        """The population draws as plain arrays."""
+        return population(vars(self)["tree"])
+
+    @property
     def n_draws(self) -> int:
-        return int(self.draws.sizes["chain"] * self.draws.sizes["draw"])
+        return int(np.prod(next(iter(self._population.values())).shape[:2]))
+
+    def noted(self, notes: Sequence[str]) -> "Posterior":
+        """The same with what a reader of the fit should know in its provenance."""
+        return replace(self, tree=vars(self)["tree"], provenance={**self.provenance, "notes": list(notes)})
 
     def vectors(
         self, hierarchy: Hierarchy, count: int | None = None, *, key: Key | None = None
@@ -113,17 +125,17 @@ class Posterior:
         kept = np.arange(self.n_draws)
         if count is not None and count < self.n_draws:
             kept = np.linspace(0, self.n_draws - 1, count).round().astype(int)
-        stacked = {}
+        stacked, draws = {}, self._population
         for number, site in enumerate(hierarchy.population):
-            if site.name in self.draws:
-                values = self.draws[site.name].to_numpy()
-                stacked[site.name] = jnp.asarray(values).reshape(-1, *values.shape[2:])[kept]
+            if site.name in draws:
+                values = draws[site.name]
+                stacked[site.name] = jnp.asarray(values.reshape(-1, *values.shape[2:])[kept])
             elif key is None:
                 got = f"none, and a level that was not met at the fit ({site.name})"
                 raise PosteriorError("vectors", "a key to draw new levels with", got)
             else:
                 stacked[site.name] = jax.random.normal(jax.random.fold_in(key, number), (len(kept), *site.shape))
-        return _unconstrained(stacked, hierarchy)
+        return unconstrained(stacked, hierarchy)
 
     def hierarchy(self, records: Records) -> Hierarchy:
         """The model split at its plate for these records, checked against the draws.
@@ -132,7 +144,7 @@ class Posterior:
             PosteriorError: if the draws are not of this model.
         """
         hierarchy = Hierarchy.of(self.model, records)
-        wrong = _mismatch({str(name): value.shape[2:] for name, value in self.draws.items()}, hierarchy, records)
+        wrong = _mismatch({name: value.shape[2:] for name, value in self._population.items()}, hierarchy, records)
         if wrong:
             wanted = ", ".join(sorted(site.name for site in hierarchy.population))
             raise PosteriorError("posterior", f"draws of {wanted}", wrong, "Give the model that was fitted.")
@@ -158,8 +170,10 @@ class Posterior:
         Raises:
             PosteriorError: if the file is not such a file.
         """
+        import xarray
+
         try:
-            with xr.open_datatree(path, engine="h5netcdf") as opened:
+            with xarray.open_datatree(path, engine="h5netcdf") as opened:
                 tree = opened.load()
             encodings = Encodings.from_dict(json.loads(tree.attrs["encodings"]))
             provenance = json.loads(tree.attrs["provenance"])
@@ -173,7 +187,8 @@ class Posterior:
 
 
 @partial(jax.jit, static_argnums=1)
-def _unconstrained(stacked: Sites, hierarchy: Hierarchy) -> Array:
+def unconstrained(stacked: Sites, hierarchy: Hierarchy) -> Array:
+    """Population values of many draws, leading axis `draw`, as unconstrained vectors."""
     return jax.vmap(hierarchy.unconstrain)(stacked)
 
 
@@ -194,20 +209,6 @@ def _mismatch(have: Mapping[str, tuple[int, ...]], hierarchy: Hierarchy, records
         + [f"draws of {', '.join(foreign)}, which the model does not have"] * bool(foreign)
         + [f"{name} of shape {have[name]} instead of {shapes[name]}" for name in bent]
     )
-
-
-def _dataset(arrays: Mapping[str, np.ndarray], subjects: np.ndarray | None = None) -> xr.Dataset:
-    coordinates: dict[str, Any] = {}
-    variables = {}
-    for name, value in arrays.items():
-        rest = [f"{name}_dim_{k}" for k in range(value.ndim - 2)]
-        if subjects is not None:
-            rest[-1] = "subject"
-            coordinates["subject"] = subjects
-        variables[name] = ((*LEADING, *rest), value)
-    shape = next(iter(arrays.values())).shape
-    coordinates |= {axis: np.arange(length) for axis, length in zip(LEADING, shape, strict=False)}
-    return xr.Dataset(variables, coords=coordinates)
 
 
 def _facts(cohort: Cohort) -> dict[str, Any]:

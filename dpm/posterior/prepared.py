@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jax import numpy as jnp
 
@@ -59,10 +58,10 @@ def prepared(model: Model, cohort: Cohort) -> Prepared:
 
 def _refuse_empty_subjects(cohort: Cohort, records: Records) -> None:
     something = [*records.observed.values(), *(rows.present for rows in records.events.values())]
-    seen = jnp.stack([mask.any(axis=0) for mask in something]).any(axis=0)
-    if bool(seen.all()):
+    seen = np.stack([np.asarray(mask).any(axis=0) for mask in something]).any(axis=0)
+    if seen.all():
         return
-    missing = cohort.subjects.index[~jax.device_get(seen)]
+    missing = cohort.subjects.index[~seen]
     got = f"none for {len(missing)} of {cohort.n_subjects} (first: {missing[0]})"
     raise ModelError(
         "fit", "at least one measurement or event of every subject", got, "Exclude these subjects, with a reason."

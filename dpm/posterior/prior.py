@@ -5,19 +5,13 @@ from functools import partial
 import jax
 import numpy as np
 import pandas as pd
-from jax import numpy as jnp
-from numpyro import distributions as dist
-from numpyro import handlers
 
 from dpm.cohort.records import Records
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.plate_rule import innermost
-from dpm.posterior.posterior import Posterior
+from dpm.inference.tracing import PRIOR_DRAWS
+from dpm.posterior.posterior import Posterior, unconstrained
 from dpm.posterior.predict import predict_population
 from dpm.types import Array, Float, Key, Model
-
-PRIOR_DRAWS = 1000
-"""From which the sd of a prior is read."""
 
 LEARNED = 0.1
 """A value of which the data took away less than this share of its prior variance is told by its prior."""
@@ -31,23 +25,7 @@ PERCENTILES = (5, 25, 50, 75, 95)
 
 def prior_vectors(hierarchy: Hierarchy, records: Records, count: int, *, key: Key) -> Float[Array, "draw population"]:
     """Draws of the population values from their priors, unconstrained; zero where a prior is flat."""
-    return _prior_vectors(key, records, hierarchy, count)
-
-
-@partial(jax.jit, static_argnums=(2, 3))
-def _prior_vectors(key: Key, records: Records, hierarchy: Hierarchy, count: int) -> Array:
-    def one(own: Key) -> Array:
-        with handlers.block():
-            filled = handlers.seed(handlers.substitute(hierarchy.model, substitute_fn=_flat_at_zero), own)
-            trace = handlers.trace(filled).get_trace(records)
-        return hierarchy.unconstrain({site.name: trace[site.name]["value"] for site in hierarchy.population})
-
-    return jax.vmap(one)(jax.random.split(key, count))
-
-
-def _flat_at_zero(message: dict[str, object]) -> Array | None:
-    prior = innermost(message["fn"]) if message["type"] == "sample" and not message["is_observed"] else None
-    return jnp.zeros(prior.shape()) if isinstance(prior, dist.ImproperUniform) else None
+    return unconstrained(hierarchy.draw(records, jax.random.split(key, count)), hierarchy)
 
 
 def information(posterior: Posterior, records: Records, *, key: Key) -> pd.DataFrame:

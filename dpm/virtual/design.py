@@ -18,8 +18,9 @@ from dpm.cohort.roles import ClockRole, CovariateRole, Roles, TimeRole
 from dpm.components.progression import CORRELATION_SITE, ProgressionModel
 from dpm.errors import VirtualError
 from dpm.inference.hierarchy import Hierarchy
+from dpm.inference.tracing import PRIOR_DRAWS
 from dpm.posterior.predict import Predicted, predict_population
-from dpm.posterior.prior import PRIOR_DRAWS, prior_vectors
+from dpm.posterior.prior import prior_vectors
 from dpm.types import Array, Bool, Float, Key
 from dpm.virtual.simulate import given_population, planned_visits
 from dpm.virtual.simulated_table import in_its_unit, subject_ids

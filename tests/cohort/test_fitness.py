@@ -2,7 +2,8 @@
 
 import pytest
 
-from dpm.cohort import DEFAULT_RULES, FitnessRule, fitness, read_cohort
+from dpm.cohort import DEFAULT_RULES, FitnessRule, read_cohort
+from dpm.cohort.fitness import fitness
 from dpm.errors import CohortError
 
 from .test_quality import ROLES, small

@@ -183,7 +183,16 @@ def test_a_newton_step_of_the_next_level_is_where_its_maximum_lies() -> None:
     name, data = "wang_additive", wang.records()
     rough, exact = marginal(name, "laplace", 1), marginal(name, "quadrature", 15)
     here, there = (Laplace().maximise(level, data, key=KEY) for level in (rough, exact))
-    found = shift_of_maximum(rough, data, here.vector, here.covariance, here.effects, prior=True, key=KEY)
+    found = shift_of_maximum(
+        rough,
+        data,
+        point=here.point,
+        coordinates=here.coordinates,
+        covariance=here.covariance,
+        effects=here.effects,
+        prior=True,
+        key=KEY,
+    )
     expected = abs(there.vector[0] - here.vector[0]) / np.sqrt(here.covariance[0, 0])
     assert (found.finer, found.of) == ("quadrature, 15 nodes", "decay")
     assert expected > 1e-4

@@ -68,8 +68,8 @@ def test_a_climb_from_lower_modes_ends_in_the_higher_ones(monkeypatch: pytest.Mo
     found = climb(made, np.array([2.0]), 1e-10, np.ones(1))
     assert isinstance(alone, Summit)
     assert isinstance(found, Summit)
-    assert float(found.vector[0]) == pytest.approx(float(alone.vector[0]), abs=1e-6)
-    assert float(alone.vector[0]) == pytest.approx(2.0, abs=0.2)
+    assert float(found.point[0]) == pytest.approx(float(alone.point[0]), abs=1e-6)
+    assert float(alone.point[0]) == pytest.approx(2.0, abs=0.2)
 
 
 def test_a_fit_does_not_depend_on_where_it_begins() -> None:
