@@ -20,7 +20,9 @@ LONGEST = 100
 COMPILED = 32
 """Kinds of chains whose compiled code is kept for the next fit."""
 
-ChainMethod = Literal["vectorized", "parallel", "sequential"]
+ChainMethod = Literal["auto", "vectorized", "parallel", "sequential"]
+"""How chains run, see `NUTS`."""
+
 Rows = Mapping[str, np.ndarray]
 """What transitions keep, by name, with leading axes `(chain, draw)`."""
 
@@ -52,7 +54,7 @@ class Settings:
         warmup: adaptation steps per chain.
         target_accept: of the step-size adaptation.
         max_tree_depth: doublings per draw.
-        method: `"vectorized"`, all at once; `"parallel"`, a device each, as far as there are so many; `"sequential"`.
+        method: see `NUTS`.
     """
 
     potential: Potential
@@ -64,7 +66,9 @@ class Settings:
 
     @property
     def side_by_side(self) -> bool:
-        return self.method == "vectorized" and self.count > 1
+        """Whether one compiled step moves all chains."""
+        on_cpu = jax.default_backend() == "cpu"
+        return self.count > 1 and (self.method == "vectorized" or (self.method == "auto" and not on_cpu))
 
 
 @dataclass(frozen=True, eq=False)

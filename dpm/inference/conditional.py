@@ -145,9 +145,13 @@ def search_modes(density: Density, start: Effects, *, tolerance: float = CLOSE, 
 
     def attempt(state: tuple[Modes, Int[Array, ""]]) -> tuple[Modes, Int[Array, ""]]:
         before, tried = state
+        # A loop of one round at most, not a condition: under `vmap`, of chains, both branches of that are computed.
         lost = ~before.converged & ((tried > 0) | jnp.any(jnp.isnan(before.effects), axis=0))
-        fresh = lax.cond(jnp.any(lost), lambda: best_start(density, start), lambda: jnp.zeros_like(start))
-        begin = jnp.where(lost, fresh, before.effects)
+        begin, _ = lax.while_loop(
+            lambda state: state[1] & jnp.any(lost),
+            lambda state: (jnp.where(lost, best_start(density, start), state[0]), jnp.array(False)),
+            (before.effects, jnp.array(True)),
+        )
         found = find_modes(density, begin, tolerance=tolerance, max_steps=max_steps)
         return found._replace(steps=before.steps + found.steps), tried + 1
 

@@ -58,7 +58,7 @@ class MarginalNUTS:
     target_accept: float = 0.85
     max_tree_depth: int = 10
     dispersion: float = 2.0
-    chain_method: ChainMethod = "vectorized"
+    chain_method: ChainMethod = "auto"
     progress: bool = field(default=True, repr=False)
     checkpoint: Checkpoint | None = field(default=None, repr=False)
 

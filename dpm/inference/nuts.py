@@ -35,7 +35,8 @@ class NUTS:
         max_tree_depth: doublings per draw.
         dispersion: how far apart chains start, in Laplace standard errors.
         chain_method: `"vectorized"`, all at once; `"parallel"`, a device each, where there are so many;
-            `"sequential"`, one after the other.
+            `"sequential"`, one after the other; `"auto"`, the last on a CPU, where chains side by side wait for the
+            longest tree and outgrow its cache (1.5 to 2.7 times the time), the first on other devices.
         progress: tell on the error stream how far the run is, its rate, the time left and the divergences: in one line
             that changes on a terminal, in dated lines now and then in a log file.
         checkpoint: a folder from which the same run goes on after it was stopped.
@@ -47,7 +48,7 @@ class NUTS:
     target_accept: float = 0.85
     max_tree_depth: int = 10
     dispersion: float = 2.0
-    chain_method: ChainMethod = "vectorized"
+    chain_method: ChainMethod = "auto"
     progress: bool = field(default=True, repr=False)
     checkpoint: Checkpoint | None = field(default=None, repr=False)
 

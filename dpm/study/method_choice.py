@@ -27,7 +27,7 @@ class SampledFit(Section):
     draws: Draws | None = None
     target_accept: Share | None = None
     max_tree_depth: Count | None = None
-    chain_method: Literal["vectorized", "parallel", "sequential"] | None = None
+    chain_method: Literal["auto", "vectorized", "parallel", "sequential"] | None = None
     gate: GateChoice = GateChoice()
 
 
@@ -42,7 +42,7 @@ class MarginalFit(Section):
     draws: Draws | None = None
     target_accept: Share | None = None
     max_tree_depth: Count | None = None
-    chain_method: Literal["vectorized", "parallel", "sequential"] | None = None
+    chain_method: Literal["auto", "vectorized", "parallel", "sequential"] | None = None
     gate: GateChoice = GateChoice()
 
 

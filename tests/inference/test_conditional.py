@@ -11,7 +11,7 @@ from numpyro import distributions as dist
 from numpyro import handlers
 
 from dpm.inference import blocks
-from dpm.inference.conditional import Density, derivatives, find_modes, implicit_modes
+from dpm.inference.conditional import CLOSE, Density, derivatives, find_modes, implicit_modes
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import Marginal
 from dpm.types import Array, PerSubject
@@ -86,7 +86,7 @@ def test_the_gradient_is_zero_at_the_mode(name: str) -> None:
     assert bool(converged.all())
     # In conditional standard deviations from the mode.
     assert float(jnp.abs(scaled).max()) < 1e-8
-    assert float(decrement.max()) < 1e-16
+    assert float(decrement.max()) < CLOSE
     again, converged, *_ = search(effects + 0.3)
     assert bool(converged.all())
     np.testing.assert_allclose(again, effects, atol=1e-7)
