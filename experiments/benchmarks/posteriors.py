@@ -37,11 +37,17 @@ USUAL = {"logistic": 1_000, "latent_time": 100}
 
 LENGTHS = {
     "dpm": (4, 300, 1000),
-    "dpm_marginal": (4, 200, 500),
+    "dpm_marginal": (4, 200, 1000),
     "numpyro_1000": (2, 1000, 1000),
     "stan": (2, 1000, 1000),
 }
 """Chains, warm-up draws and kept draws of each chain."""
+
+FEWER = {"dpm": (4, 300, 500), "dpm_marginal": (4, 200, 250), "numpyro_1000": (2, 1000, 500), "stan": (2, 500, 500)}
+"""The same for the latent-time model with `MANY` subjects or more, of which Stan would take an hour for the above."""
+
+MANY = 1_000
+"""See `FEWER`."""
 
 NAMES = {
     "dpm": "dpm `NUTS()`",
@@ -75,9 +81,17 @@ def one(sampler: str, name: str, file: str, chains: int, draws: int, seed: int) 
     return {"seed": seed, **worst(posterior), "seconds": watch.seconds(), "peak_gb": programs.peak_gb()}
 
 
-def here(sampler: str, name: str, file: Path, seed: int, limit: float) -> dict[str, Any] | str:
+Lengths = dict[str, tuple[int, int, int]]
+
+
+def lengths(name: str, n: int) -> Lengths:
+    """By sampler, for one model and size."""
+    return FEWER if name == "latent_time" and n >= MANY else LENGTHS
+
+
+def here(sampler: str, name: str, file: Path, seed: int, long: Lengths, limit: float) -> dict[str, Any] | str:
     """`one` in a new process, with nothing compiled before."""
-    chains, _, draws = LENGTHS[sampler]
+    chains, _, draws = long[sampler]
     env = {"DPM_COMPILATION_CACHE": "off"}
     ran = programs.python("posteriors", sampler, name, file, chains, draws, seed, env=env, limit=limit)
     return ran if isinstance(ran, str) else ran.found
@@ -131,13 +145,13 @@ def stan_sites(name: str) -> dict[str, tuple[str, tuple[int, ...]]]:
     return sites | {f"subject_correlation[{i},{j}]": ("correlation", (i, j)) for i in range(size) for j in range(i)}
 
 
-def by_stan(name: str, file: Path, seed: int, limit: float) -> dict[str, Any] | str:
+def by_stan(name: str, file: Path, seed: int, long: Lengths, limit: float) -> dict[str, Any] | str:
     """Stan in its own Python."""
     folder = file.parent
     given, out = folder / f"{name}.json", folder / f"{name}.npz"
     given.write_text(json.dumps(stan_given(name, file)), encoding="utf-8")
     words = [str(RIVALS / "stan_sampler.py"), str(RIVALS / f"{name}.stan"), str(given), str(out)]
-    ran = programs.run([STAN_PYTHON, *words, *map(str, (*LENGTHS["stan"], seed))], limit=limit)
+    ran = programs.run([STAN_PYTHON, *words, *map(str, (*long["stan"], seed))], limit=limit)
     if isinstance(ran, str):
         return ran
     with np.load(out) as draws:
@@ -170,12 +184,12 @@ def run(
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as place:
         for n in sizes or (USUAL[name],):
-            file = simulators.stored(name, n, Path(place))
+            file, long = simulators.stored(name, n, Path(place)), lengths(name, n)
             for seed in range(1, times + 1):
-                runs = {s: here(s, name, file, seed, 5 * limit) for s in LENGTHS if s != "stan"}
-                runs["stan"] = by_stan(name, file, seed, 5 * limit)
-                found[f"{name} {n} seed {seed}"] = _told(runs)
-    return {"lengths": LENGTHS, "studies": found}
+                runs = {s: here(s, name, file, seed, long, 5 * limit) for s in long if s != "stan"}
+                runs["stan"] = by_stan(name, file, seed, long, 5 * limit)
+                found[f"{name} {n} seed {seed}"] = {"lengths": long, **_told(runs)}
+    return {"studies": found}
 
 
 def _told(runs: dict[str, dict[str, Any] | str]) -> dict[str, Any]:
