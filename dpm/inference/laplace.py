@@ -12,6 +12,7 @@ from jax import numpy as jnp
 from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
 from dpm.inference.accuracy import HIGHER, shift_of_maximum
+from dpm.inference.bend import log_slope
 from dpm.inference.climb import Summit, climb
 from dpm.inference.coordinates import Coordinates
 from dpm.inference.draws import Draws, host
@@ -60,6 +61,14 @@ class Optimum(NamedTuple):
     def point(self) -> np.ndarray:
         """The maximum in its coordinates."""
         return self.coordinates.of(self.vector)
+
+    def bent(self, hierarchy: Hierarchy, origin: Float[np.ndarray, " population"] | None = None) -> "Optimum":
+        """The same, values that may be near zero in bent coordinates, whose zero is the prior's mean or `origin`."""
+        bends = hierarchy.near_zero()
+        start = np.asarray(hierarchy.prior_centre()) if origin is None else origin
+        coordinates = self.coordinates._replace(bends=bends, origin=start)
+        per = np.where(bends, np.exp(np.asarray(log_slope(jnp.asarray(coordinates.of(self.vector))))), 1.0)
+        return self._replace(coordinates=coordinates, covariance=self.covariance / np.outer(per, per))
 
     def sample(self, count: int, *, key: Key) -> Float[Array, "draw population"]:
         """Population vectors from the normal approximation at the maximum, which is one of its coordinates."""
@@ -176,13 +185,14 @@ class Laplace:
         """Population vectors, and how far the weights had to reach."""
         if not self.importance:
             return optimum.sample(self.draws, key=key), {}
+        bent = optimum.bent(marginal.hierarchy)
         weighted = resample(
             marginal,
             records,
-            centre=optimum.point,
-            coordinates=optimum.coordinates,
-            covariance=optimum.covariance,
-            effects=optimum.effects,
+            centre=bent.point,
+            coordinates=bent.coordinates,
+            covariance=bent.covariance,
+            effects=bent.effects,
             proposals=self.importance,
             count=self.draws,
             key=key,
@@ -200,14 +210,19 @@ class Laplace:
             do = "Give a prior to what is to be learned."
             raise InferenceError("Laplace", "at least one value to learn", "a model of fixed numbers", do)
         surface = Surface(marginal, records, prior=self.objective == "map")
-        tried = []
+        summit = self._climbed(surface, key=key, start=start)
+        return _optimum(*self._with_products(surface, summit), self.errors)
+
+    def _climbed(self, surface: Surface, *, key: Key, start: Vector | None = None) -> Summit:
+        """The maximum on the unconstrained scale."""
+        hierarchy, tried = surface.marginal.hierarchy, []
         for attempt, one in enumerate(jax.random.split(key, self.starts)):
             vector = start if attempt == 0 and start is not None else _start(surface, attempt, key=one)
             # Prior sds as units rescue a search on data far from unit size, and hamper one under very wide priors.
-            unit = np.asarray(marginal.hierarchy.prior_unit()) if attempt else np.ones(np.shape(vector))
+            unit = np.asarray(hierarchy.prior_unit()) if attempt else np.ones(np.shape(vector))
             result = climb(surface, np.asarray(vector), self.tolerance, unit)
             if isinstance(result, Summit):
-                return _optimum(*self._with_products(surface, result), self.errors)
+                return result
             tried.append(result)
         raise InferenceError("Laplace", "a well-determined maximum", *_failure(tried))
 

@@ -170,10 +170,10 @@ def _placed(x: Vector, coordinates: Coordinates) -> tuple[Vector, Float[Array, "
 
 
 @jax.jit
-def _pulled(x: Vector, coordinates: Coordinates, slope: Vector, of_volume: float) -> Vector:
+def _pulled(x: Vector, coordinates: Coordinates, slope: Vector, of_volume: Float[Array, ""]) -> Vector:
     """The gradient by coordinates of what has this gradient by population values, and so much of the log volume."""
     _, pull = jax.vjp(coordinates.values, x)
-    return pull((slope, jnp.asarray(of_volume)))[0]
+    return pull((slope, of_volume))[0]
 
 
 class Surface:
@@ -221,7 +221,7 @@ class Surface:
         found = evaluate(vector, self.marginal, self.prior, self.over, self.starts, self.parts)
         if not self.coordinates.is_plain:
             share = 1.0 if self.prior else 0.0
-            slope = _pulled(x, self.coordinates, found.slope, -share)
+            slope = _pulled(x, self.coordinates, found.slope, jnp.asarray(-share))
             found = found._replace(negative=found.negative - share * volume, slope=slope)
         if (negative := float(found.negative)) <= self.kept + APART:
             self.kept, self.starts = negative, tuple(subjects.effects for subjects in found.subjects)

@@ -11,7 +11,6 @@ from jax import numpy as jnp
 
 from dpm.cohort.buckets import Data
 from dpm.inference import blocks
-from dpm.inference.bend import log_slope
 from dpm.inference.conditional import derivatives, implicit_modes
 from dpm.inference.coordinates import Coordinates
 from dpm.inference.draws import host
@@ -67,20 +66,17 @@ class Whitening(NamedTuple):
         origin: Float[np.ndarray, " population"] | None = None,
     ) -> "Whitening":
         """Linearise around a Laplace optimum; bent values have their coordinate's zero at `origin`."""
-        bends = hierarchy.near_zero()
-        origin = np.asarray(hierarchy.prior_centre()) if origin is None else origin
-        coordinates = jax.tree_util.tree_map(jnp.asarray, optimum.coordinates._replace(bends=bends, origin=origin))
-        middle = coordinates.of(optimum.vector)
-        per = np.where(bends, np.exp(np.asarray(log_slope(jnp.asarray(middle)))), 1.0)
-        covariance = optimum.covariance / np.outer(per, per)
-        steps = STEP * np.sqrt(np.diag(covariance))
+        bent = optimum.bent(hierarchy, origin)
+        coordinates = jax.tree_util.tree_map(jnp.asarray, bent.coordinates)
+        middle = bent.point
+        steps = STEP * np.sqrt(np.diag(bent.covariance))
         points = middle + np.concatenate([np.zeros((1, middle.size)), np.diag(steps), -np.diag(steps)])
         each = _local(jnp.asarray(points), coordinates, jnp.asarray(optimum.effects), records, hierarchy)
         values, slopes = zip(*(_differences(part, steps) for part in each), strict=True)
         return cls(
             coordinates=coordinates,
             middle=jnp.asarray(middle),
-            spread=jnp.asarray(np.linalg.cholesky(covariance)),
+            spread=jnp.asarray(np.linalg.cholesky(bent.covariance)),
             modes=values[0],
             modes_slope=slopes[0],
             root=values[1],
