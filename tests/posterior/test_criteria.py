@@ -71,7 +71,8 @@ def classes(records: Records) -> None:
 @pytest.mark.parametrize(
     ("model", "times", "expected", "why"),
     [
-        (line, 1, NUTS, "exact and quick enough for 30 subjects with 1 effects each"),
+        (line, 5, NUTS, "exact and quick enough for 150 subjects with 1 effects each"),
+        (line, 1, MarginalNUTS, "since 30 subjects with 1 effects each may leave"),
         (classes, 1, MarginalNUTS, "since kind is discrete"),
         (line, 1000, Laplace, "30,000 subjects with 1 effects each are too many to sample"),
     ],
@@ -82,6 +83,8 @@ def test_size_and_kind_choose(model: object, times: int, expected: type, why: st
     assert isinstance(method, expected) and why in reason
     if isinstance(method, Laplace):
         assert (method.level, method.most_shift) == ("quadrature", 0.1)
+    if isinstance(method, MarginalNUTS) and model is line:
+        assert (method.level, method.draws) == ("quadrature", 1000)
 
 
 def test_the_choice_is_said_and_kept(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
