@@ -62,7 +62,7 @@ def chosen(model: Model, records: Data, *, method: str = "auto") -> tuple[Method
         )
     if records.n_subjects <= FEW and 1 <= hierarchy.n_effects <= FEW_EFFECTS:
         return MarginalNUTS(level="quadrature", draws=LONG), (
-            f"method: MarginalNUTS, effects integrated by quadrature, since {of} may leave spreads and correlations too "
-            "uncertain for NUTS to move in."
+            f"method: MarginalNUTS, effects integrated by quadrature, since {of} may leave spreads and correlations "
+            "too uncertain for NUTS to move in."
         )
     return NUTS(), f"method: NUTS, exact and quick enough for {of}."
