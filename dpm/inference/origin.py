@@ -33,6 +33,9 @@ SETTLED = 0.1
 EVEN = 0.1
 """Least gain of evenness for which it is moved from the prior's mean."""
 
+FEWEST = 4
+"""Places that a curve can be drawn through."""
+
 FINE = 400
 """Points of the curve through those values."""
 
@@ -43,7 +46,8 @@ def origins(surface: Surface, optimum: Optimum) -> Float[np.ndarray, " populatio
     The prior's mean is right where the data say little of a spread. Where they tell it from zero, but not far, as
     $0.1 \pm 0.06$, a posterior that is normal in $s$ but for its end at zero is lopsided in the logarithm; far above
     the origin the coordinate is $s$ itself, so that it should lie below. Taken is the place where Laplace's
-    approximation of the marginal density, with all other values integrated out, is the least lopsided.
+    approximation of the marginal density, with all other values integrated out, is the least lopsided. Spreads of
+    levels of a group stay at the prior's mean: few levels tell their logarithm about as well on both sides.
 
     Args:
         surface: the posterior, in the coordinates of `optimum`.
@@ -52,9 +56,12 @@ def origins(surface: Surface, optimum: Optimum) -> Float[np.ndarray, " populatio
     hierarchy = surface.marginal.hierarchy
     found = np.array(hierarchy.prior_centre())
     se = np.sqrt(np.diag(optimum.covariance))
-    for k in np.flatnonzero(hierarchy.near_zero() & (se > CLEAR)):
-        best = float(optimum.point[k])
-        grid, log_density = _marginal(surface, optimum, int(k))
+    of_levels = np.isin(np.arange(se.size), optimum.coordinates.spread[optimum.coordinates.scaled])
+    for k in np.flatnonzero(hierarchy.near_zero() & (se > CLEAR) & ~of_levels):
+        best, curve = float(optimum.point[k]), _marginal(surface, optimum, int(k))
+        if curve is None:
+            continue
+        grid, log_density = curve
         logs = best + se[k] * grid
         usual = _lopsided(logs - found[k], log_density)
         each = [_lopsided(logs - best + lower, log_density) for lower in LOWER]
@@ -63,8 +70,8 @@ def origins(surface: Surface, optimum: Optimum) -> Float[np.ndarray, " populatio
     return found
 
 
-def _marginal(surface: Surface, optimum: Optimum, k: int) -> tuple[np.ndarray, np.ndarray]:
-    r"""Log density of one coordinate, from its maximum [standard errors], up to a constant.
+def _marginal(surface: Surface, optimum: Optimum, k: int) -> tuple[np.ndarray, np.ndarray] | None:
+    r"""Log density of one coordinate, from its maximum [standard errors], up to a constant; None where it has too few.
 
     $\log p(x_k, \hat x_{-k}(x_k) \mid y) - \tfrac12 \log |H_{-k}|$, as Tierney and Kadane (1986,
     doi 10.1080/01621459.1986.10478240) have it; $\hat x_{-k}$ lies Newton steps away from the line that the others
@@ -72,6 +79,8 @@ def _marginal(surface: Surface, optimum: Optimum, k: int) -> tuple[np.ndarray, n
     """
     se = np.sqrt(optimum.covariance[k, k])
     found = {far: value for far in ALONG if np.isfinite(value := _height(surface, optimum, k, far))}
+    if len(found) < FEWEST:
+        return None
     first = min(found)
     # Towards zero the density of the spread itself is flat, and that of its logarithm falls as the spread.
     grid = np.linspace(first - BEYOND / se, max(found), FINE)

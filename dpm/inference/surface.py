@@ -180,11 +180,9 @@ class Surface:
     """One objective on one set of records, in some coordinates; carries modes along as warm starts.
 
     With a prior the objective is minus the log density of the coordinates. A point is one in these; plain ones are the
-    unconstrained scale.
-
-    Those of a point far worse than where the last ones were found are not carried on: a line search that went too far
-    would leave subjects in modes from which later searches do not come back, and the objective would depend on the way
-    to a point.
+    unconstrained scale. Modes of a point far worse than where the last ones were found are not carried on: a line
+    search that went too far would leave subjects in modes from which later searches do not come back, and the objective
+    would depend on the way to a point.
     """
 
     def __init__(self, marginal: Marginal, data: Data, *, prior: bool, coordinates: Coordinates | None = None) -> None:

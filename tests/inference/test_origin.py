@@ -52,7 +52,9 @@ def test_the_marginal_of_a_spread(fitted: tuple[Surface, Optimum]) -> None:
     """All that is integrated out is normal given the spread, so that Laplace's approximation is exact."""
     surface, optimum = fitted
     k = surface.marginal.hierarchy.population_names().index("spread")
-    grid, log_density = _marginal(surface, optimum, k)
+    curve = _marginal(surface, optimum, k)
+    assert curve is not None
+    grid, log_density = curve
     known = exact(optimum.vector[k] + np.sqrt(optimum.covariance[k, k]) * grid)
     seen = (grid > -3.0) & (grid < 3.0)
     np.testing.assert_allclose((log_density - log_density.max())[seen], (known - known.max())[seen], atol=0.05)
