@@ -12,7 +12,7 @@ from dpm.cohort.records import Records
 from dpm.errors import CheckError
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.importance import LARGEST_PARETO_K, smoothed
-from dpm.inference.laplace import Laplace
+from dpm.inference.laplace import Errors, Laplace
 from dpm.inference.marginal import Level, Marginal
 from dpm.posterior.likelihood import NODES, SubjectLikelihood
 from dpm.posterior.posterior import Posterior
@@ -76,7 +76,8 @@ def log_densities(
     prior = facts["objective"] == "map"
     level: Level = next(one for one in get_args(Level) if one == facts["level"])
     fitted = Marginal.at(hierarchy, level, n_nodes=NODES.get(level, 9), key=key)
-    method = Laplace(objective="map" if prior else "ml", level=level)
+    errors: Errors = next(one for one in get_args(Errors) if one == facts.get("errors", "hessian"))
+    method = Laplace(objective="map" if prior else "ml", level=level, errors=errors)
     optimum = method.maximise(fitted, likelihood.records, key=key, start=likelihood.centre)
     points = optimum.coordinates.of(np.asarray(likelihood.vectors))
     z = np.linalg.solve(np.linalg.cholesky(optimum.covariance), (points - optimum.point).T)

@@ -92,14 +92,20 @@ def climb(surface: Surface, start: np.ndarray, tolerance: float, unit: np.ndarra
 
 
 def _rises(information: np.ndarray) -> bool:
-    return bool(np.all(np.diag(information) > 0)) and _flattest(information)[0] > LEAST
+    return bool(np.all(np.diag(information) > 0)) and flattest(information)[0] > LEAST
 
 
-def _flattest(information: np.ndarray) -> tuple[float, np.ndarray]:
+def flattest(information: np.ndarray) -> tuple[float, np.ndarray]:
     """The least eigenvalue of an information scaled to a unit diagonal, and its direction."""
     root = np.sqrt(np.diag(information))
     values, vectors = np.linalg.eigh(information / np.outer(root, root))
     return float(values[0]), vectors[:, 0]
+
+
+def loaded(names: list[str], direction: np.ndarray) -> str:
+    """The values that a direction is mostly made of."""
+    loading = np.abs(direction)
+    return ", ".join(names[k] for k in np.argsort(-loading)[:4] if loading[k] > 0.1)
 
 
 def _newton(objective: _Objective, point: np.ndarray, information: np.ndarray, tolerance: float) -> np.ndarray:
@@ -149,10 +155,8 @@ def undetermined(hierarchy: Hierarchy, information: np.ndarray) -> Fault | None:
     if lost:
         why = f"nothing determines {', '.join(lost[:4])} where the search ended: not identified, or a spread of zero"
         return Fault(why, "Take it out of the model, give it a number, or a prior that keeps it.")
-    least, direction = _flattest(information)
+    least, direction = flattest(information)
     if least > LEAST and not np.any(scale & (np.diag(np.linalg.inv(information)) > LOOSEST**2)):
         return None
-    loading = np.abs(direction)
-    together = [names[k] for k in np.argsort(-loading)[:4] if loading[k] > 0.1]
-    why = f"only a combination of {', '.join(together)} is determined, not each"
+    why = f"only a combination of {loaded(names, direction)} is determined, not each"
     return Fault(why, "Take one of them out, or give it a number.")

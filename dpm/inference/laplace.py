@@ -13,7 +13,7 @@ from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
 from dpm.inference.accuracy import HIGHER, shift_of_maximum
 from dpm.inference.bend import log_slope
-from dpm.inference.climb import Summit, climb
+from dpm.inference.climb import LEAST, Summit, climb, flattest, loaded
 from dpm.inference.coordinates import Coordinates
 from dpm.inference.draws import Draws, host
 from dpm.inference.faults import Fault
@@ -119,8 +119,8 @@ class Laplace:
         """Fit, and draw from the normal approximation.
 
         Raises:
-            InferenceError: if no start converged, the information there is not positive definite, or, with
-                `importance`, the posterior is too far from normal to be reached by weights.
+            InferenceError: if no start converged, the information there is not positive definite, a sandwich is flat,
+                or, with `importance`, the posterior is too far from normal to be reached by weights.
         """
         if self.importance and self.objective != "map":
             do = 'Use objective="map", or importance=0: without a prior there is no posterior to draw from.'
@@ -244,6 +244,7 @@ def _optimum(surface: Surface, summit: Summit, errors: Errors) -> Optimum:
     if errors == "sandwich":
         each = surface.scores(summit.point) @ covariance
         covariance = each.T @ each
+        _require_full(covariance, surface.marginal.hierarchy.population_names())
     table = natural_table(surface.marginal.hierarchy, surface.data, summit.point, surface.coordinates, covariance)
     return Optimum(
         vector=surface.vector(summit.point),
@@ -255,6 +256,20 @@ def _optimum(surface: Surface, summit: Summit, errors: Errors) -> Optimum:
         evaluations=surface.evaluations,
         estimates=table,
     )
+
+
+def _require_full(covariance: np.ndarray, names: list[str]) -> None:
+    """Refuse a sandwich that is flat: subjects' scores leave out the prior, which alone tells a spread from its levels.
+
+    Raises:
+        InferenceError: it is.
+    """
+    still = np.diag(covariance) <= 0.0
+    least, direction = (0.0, still.astype(float)) if np.any(still) else flattest(covariance)
+    if not least > LEAST:
+        expected = "subjects' scores that move every value, and not only a combination of some"
+        do = 'Use errors="hessian": what the data leave to the prior, or more values than subjects, have no sandwich.'
+        raise InferenceError('Laplace(errors="sandwich")', expected, f"none along {loaded(names, direction)}", do)
 
 
 def _failure(tried: list[Fault]) -> tuple[str, str, tuple[int, ...]]:

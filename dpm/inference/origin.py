@@ -95,8 +95,10 @@ def _height(surface: Surface, optimum: Optimum, k: int, far: float) -> float:
     surface.begin_at(optimum.effects)
     point = optimum.point + far * optimum.covariance[:, k] / se[k]
     information = surface.information(point, STEP * se, both=False)[np.ix_(rest, rest)]
+    if not np.all(np.isfinite(information)):
+        return np.nan
     sign, log_determinant = np.linalg.slogdet(information)
-    if not (sign > 0 and np.isfinite(log_determinant)):
+    if not sign > 0:
         return np.nan
     for _ in range(NEWTON):
         found = surface.at(point)

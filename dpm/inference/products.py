@@ -9,6 +9,7 @@ from jax import numpy as jnp
 from numpyro.distributions.transforms import ExpTransform, IndependentTransform
 
 from dpm.cohort.buckets import Buckets, Data
+from dpm.cohort.records import Records
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.site import Site
 from dpm.types import Array, Float, PerSubject
@@ -24,30 +25,42 @@ def products(hierarchy: Hierarchy, data: Data) -> dict[int, int]:
     r"""By position of a value in the population vector, that of the spread that multiplies it.
 
     A site $g$ with a standard normal prior and a positive one $s$ are such a pair where every subject's density is the
-    same at $(g/c, s\,c)$ as at $(g, s)$, and not at $(g/c, s)$. Looked for at one point, which is enough to shape
-    coordinates that are exact whatever they are made of.
+    same at $(g/c, s\,c)$ as at $(g, s)$, and not everyone's at $(g/c, s)$. Looked for at one point, which is enough to
+    shape coordinates that are exact whatever they are made of.
     """
     places = _places(hierarchy)
     levels = [site for site in hierarchy.population if _is_standard(site)]
     spreads = [site for site in hierarchy.population if site.size == 1 and _is_positive(site)]
     if not (levels and spreads):
         return {}
-    records = data.largest if isinstance(data, Buckets) else data
     rng = np.random.default_rng(0)
-    effects = 0.3 * rng.standard_normal((hierarchy.n_effects, records.n_subjects))
     vector = np.asarray(hierarchy.prior_centre()) + 0.1 * rng.standard_normal(hierarchy.n_population)
-    points = [vector, *(_divided(vector, places[level.name]) for level in levels)]
-    for spread in spreads:
-        points += [_multiplied(point, places[spread.name]) for point in points[1 : len(levels) + 1]]
-    here, *moved = np.asarray(_densities(jnp.asarray(np.stack(points)), jnp.asarray(effects), records, hierarchy))
-    alone, both = moved[: len(levels)], np.reshape(moved[len(levels) :], (len(spreads), len(levels), -1))
+    points = _points(vector, [places[level.name] for level in levels], [places[spread.name] for spread in spreads])
+    acts, together = np.zeros(len(levels), bool), np.ones((len(spreads), len(levels)), bool)
+    for records in _largest_first(data):
+        effects = 0.3 * rng.standard_normal((hierarchy.n_effects, records.n_subjects))
+        here, *moved = np.asarray(_densities(jnp.asarray(points), jnp.asarray(effects), records, hierarchy))
+        same = np.array([_same(one, here) for one in moved])
+        acts |= ~same[: len(levels)]
+        together &= same[len(levels) :].reshape(together.shape)
+        if np.all(acts):
+            break
     return {
-        place: places[spread.name].start
-        for i, spread in enumerate(spreads)
-        for j, level in enumerate(levels)
-        if _same(both[i, j], here) and not _same(alone[j], here)
-        for place in range(places[level.name].start, places[level.name].stop)
+        place: places[spreads[i].name].start
+        for i, j in np.argwhere(together & acts)
+        for place in range(places[levels[j].name].start, places[levels[j].name].stop)
     }
+
+
+def _largest_first(data: Data) -> list[Records]:
+    """Buckets, in turn looked at where a level does not act in a larger one, as one on a slope before its time."""
+    return sorted(data.parts, key=lambda part: -part.n_subjects) if isinstance(data, Buckets) else [data]
+
+
+def _points(vector: np.ndarray, levels: list[slice], spreads: list[slice]) -> Float[np.ndarray, "point population"]:
+    """A vector; with each level divided; and with that, by spread, each level divided and the spread multiplied."""
+    divided = [_divided(vector, level) for level in levels]
+    return np.stack([vector, *divided, *(_multiplied(point, spread) for spread in spreads for point in divided)])
 
 
 def _places(hierarchy: Hierarchy) -> dict[str, slice]:

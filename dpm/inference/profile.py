@@ -56,7 +56,7 @@ def profile(surface: Surface, optimum: Optimum, site: str, *, element: int = 0, 
     hierarchy = surface.marginal.hierarchy
     place, natural = _place(hierarchy, site, element)
     if optimum.coordinates.scaled[place]:
-        do = 'Use Laplace(objective="ml"), or the draws of a sampler.'
+        do = "Profile the spread, or use the draws of a sampler."
         got = "one that a spread multiplies, which has no profile of its own under a prior"
         raise InferenceError(f"profile: {site}", "a value with a coordinate of its own", got, do)
     line = _Line(surface, optimum, place)

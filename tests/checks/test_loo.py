@@ -10,6 +10,7 @@ from arviz_stats.loo import loo as psis_loo
 from jax import numpy as jnp
 
 from dpm.checks.loo import LOO, _refitted, _warn, log_mean, loo
+from dpm.checks.normal_draws import log_densities
 from dpm.errors import CheckError, CheckWarning
 from dpm.inference.effects import draw_effects
 from dpm.inference.laplace import Laplace
@@ -109,6 +110,23 @@ def test_draws_that_are_not_of_the_fit_are_refused(posterior: Posterior) -> None
     tree = xr.DataTree.from_dict({"posterior": posterior.draws.assign(slope=posterior.draws["slope"] + 1.0)})
     with pytest.raises(CheckError, match="standard errors away"):
         loo(replace(moved, tree=tree), straight(), key=KEY)
+
+
+def test_the_density_of_draws_with_sandwich_errors_is_theirs() -> None:
+    r"""Of four values, $-2 \log q$ is chi-squared with four degrees of freedom, and follows the draws' covariance."""
+    posterior = fit(line, straight(), method=Laplace(draws=500, errors="sandwich"), key=KEY)
+    likelihood = SubjectLikelihood.of(posterior, straight(), key=KEY)
+    each = np.zeros((500, 30))
+    found = log_densities(posterior, likelihood, each, key=KEY)
+    twice = -2.0 * found.proposal
+    assert twice.mean() == pytest.approx(4.0, abs=0.5)
+    assert twice.var() == pytest.approx(8.0, rel=0.4)
+    usual = replace(posterior, provenance={**posterior.provenance, "errors": "hessian"})
+    other = -2.0 * log_densities(usual, likelihood, each, key=KEY).proposal
+    cov = np.cov(np.asarray(likelihood.vectors).T)
+    off = np.asarray(likelihood.vectors) - likelihood.vectors.mean(axis=0)
+    known = np.einsum("si,ij,sj->s", off, np.linalg.inv(cov), off)
+    assert np.std(twice - known) < 0.3 * np.std(other - known)
 
 
 def test_a_guides_own_draws_are_refused(posterior: Posterior) -> None:

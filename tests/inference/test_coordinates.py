@@ -1,5 +1,7 @@
 """Coordinates of levels of groups: changes of variables, closed forms, and the mode of a spread of few levels."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from scipy.stats import multivariate_normal, norm
 
 import dpm
 from dpm.cohort.outcome_role import OutcomeRole
+from dpm.errors import InferenceError
 from dpm.inference.coordinates import Coordinates
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
@@ -112,6 +115,42 @@ def test_which_values_a_spread_multiplies(cohort: dpm.Cohort) -> None:
     names = split.population_names()
     found = {names[value]: names[spread] for value, spread in products(split, cohort.records()).items()}
     assert found == {f"y_level_site[{k}]": "y_level_site_sd" for k in range(3)}
+
+
+def test_it_does_not_depend_on_who_is_in_the_largest_bucket() -> None:
+    """A site acts on a slope alone, and most subjects have but one visit, at time zero."""
+    slope = dpm.Parameter(0.0, groups={"site": dist.HalfNormal(1.0)})
+    outcome = dpm.Outcome(dpm.Linear(level=dpm.Parameter(0.0, subject=OMEGA), slope=slope), dpm.Gaussian(sd=SIGMA))
+    steep = dpm.ProgressionModel(outcomes={"y": outcome})
+    design = dpm.Design(
+        n=24,
+        times=TIMES,
+        outcomes={"y": OutcomeRole(column="y", label="a marker", unit="1", higher_is="worse")},
+        groups={"site": SITES},
+    )
+    whole = design.simulate(steep, {"y_slope_site": [0.6, -1.2, 0.9, -0.3], "y_slope_site_sd": 0.4}, key=KEY, n=24)
+    once = whole.visits["subject"].isin(whole.subjects.index[np.arange(24) % 4 != 0]) & (whole.visits["time"] > 0)
+    uneven = replace(whole, visits=whole.visits[~once])
+    buckets = uneven.buckets(most_waste=0.01)
+    assert [part.n_subjects for part in buckets.parts] == [18, 6]
+    assert products(Hierarchy.of(steep, buckets), buckets) == {1: 0, 2: 0, 3: 0}
+    assert products(Hierarchy.of(steep, buckets), uneven.records()) == {1: 0, 2: 0, 3: 0}
+
+
+def test_levels_and_their_spread_have_no_sandwich(cohort: dpm.Cohort) -> None:
+    """Scores of subjects are those of products; along a level and its spread, against each other, they are zero."""
+    data = cohort.records()
+    method = Laplace(errors="sandwich")
+    with pytest.raises(InferenceError, match=r"got none along .*y_level_site_sd.*\nUse errors=\"hessian\""):
+        method.maximise(Marginal(Hierarchy.of(SMALL, data)), data, key=KEY)
+
+
+def test_the_profile_of_a_spread_is_its_marginal(cohort: dpm.Cohort) -> None:
+    found = dpm.profile_likelihood(SMALL, cohort, "y_level_site_sd", method=Laplace(), key=KEY)
+    height = np.array([log_spread_density(cohort, np.log(at)) for at in found.table["value"]])
+    top = log_spread_density(cohort, np.log(found.estimate))
+    np.testing.assert_allclose(top - height, found.table["fall"], atol=0.02)
+    assert height[0] < top - 1.9 and height[-1] < top - 1.9
 
 
 def test_the_mode_of_a_spread_is_that_with_its_levels_integrated_out(cohort: dpm.Cohort) -> None:

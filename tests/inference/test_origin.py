@@ -72,3 +72,17 @@ def test_the_bend_evens_a_posterior_out(fitted: tuple[Surface, Optimum]) -> None
     assert _lopsided(logs - usual[k], known) > 0.5
     assert _lopsided(logs - found[k], known) < 0.25
     assert found[k] < usual[k]
+
+
+def test_a_place_that_cannot_be_computed_has_no_height(
+    fitted: tuple[Surface, Optimum], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The origin is then told by the other places, or stays where it was."""
+    surface, optimum = fitted
+    whole, end = surface.slope, optimum.point[1] - 2.0 * np.sqrt(optimum.covariance[1, 1])
+    monkeypatch.setattr(surface, "slope", lambda point: whole(point) if point[1] > end else np.full(2, np.nan))
+    curve = _marginal(surface, optimum, 1)
+    assert curve is not None and np.all(np.isfinite(curve[1]))
+    monkeypatch.setattr(surface, "slope", lambda point: np.full(2, np.nan))
+    assert _marginal(surface, optimum, 1) is None
+    np.testing.assert_array_equal(origins(surface, optimum), surface.marginal.hierarchy.prior_centre())

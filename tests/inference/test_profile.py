@@ -96,6 +96,23 @@ def test_what_cannot_be_profiled(optimum: Optimum) -> None:
         profile(bound, optimum, "shares")
 
 
+def stretched(data: Records) -> None:
+    """A line through a known level, whose slope is a product."""
+    spread = numpyro.sample("spread", dist.HalfNormal(1.0))
+    level = numpyro.sample("level", dist.Normal(0.0, 1.0))
+    with numpyro.plate("subject", data.n_subjects, dim=-1), numpyro.plate("visit", data.time.shape[0], dim=-2):
+        numpyro.sample("distance", dist.Normal(17.0 + spread * level * data.time, 2.0), obs=data.values["distance"])
+
+
+def test_a_level_has_no_profile_under_a_prior() -> None:
+    data = records("orthodont")
+    marginal = Marginal(Hierarchy.of(stretched, data))
+    found = Laplace().maximise(marginal, data, key=KEY)
+    product = Surface(marginal, data, prior=True, coordinates=found.coordinates)
+    with pytest.raises(InferenceError, match=r"one that a spread multiplies.*\nProfile the spread"):
+        profile(product, found, "level")
+
+
 def test_a_sandwich_by_hand() -> None:
     r"""Of a line, $(X'X)^{-1} \sum_i X_i' e_i e_i' X_i (X'X)^{-1}$: alike values of a child."""
     whole = surface()
