@@ -31,8 +31,8 @@ from .cohort.encodings import Encodings as Encodings
 from .cohort.export import read_written as read_written
 from .cohort.export import write_cohort as write_cohort
 from .cohort.export import written_roles as written_roles
-from .cohort.fitness import FitnessRule as FitnessRule
-from .cohort.fitness import fitness as fitness
+from .cohort.fitness_for_use import FitnessRule as FitnessRule
+from .cohort.fitness_for_use import fitness as fitness
 from .cohort.index_date import IndexRule as IndexRule
 from .cohort.nonmem import read_nonmem as read_nonmem
 from .cohort.quality import quality_table as quality_table

@@ -83,7 +83,7 @@ def log_densities(
     z = np.linalg.solve(np.linalg.cholesky(optimum.covariance), (points - optimum.point).T)
     _require_standard(z)
     log_population = np.asarray(_log_population(likelihood.vectors, hierarchy, likelihood.records, prior))
-    log_volume = np.asarray(jax.vmap(optimum.coordinates.values)(jnp.asarray(points))[1])
+    log_volume = np.asarray(optimum.coordinates.all_values(jnp.asarray(points))[1])
     return LogDensities(each.sum(axis=1) + log_population, -0.5 * (z**2).sum(axis=0) - log_volume)
 
 

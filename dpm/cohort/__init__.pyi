@@ -22,8 +22,9 @@ from .event_role import EventRole as EventRole
 from .export import read_written as read_written
 from .export import write_cohort as write_cohort
 from .export import written_roles as written_roles
-from .fitness import DEFAULT_RULES as DEFAULT_RULES
-from .fitness import FitnessRule as FitnessRule
+from .fitness_for_use import DEFAULT_RULES as DEFAULT_RULES
+from .fitness_for_use import FitnessRule as FitnessRule
+from .fitness_for_use import fitness as fitness
 from .flow import FlowStep as FlowStep
 from .index_date import IndexRule as IndexRule
 from .nonmem import read_nonmem as read_nonmem

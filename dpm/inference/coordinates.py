@@ -14,6 +14,7 @@ of $s$ and $x$ is that of $s$ with $g$ integrated out; that of $s$ and $g$ lies 
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jax import numpy as jnp
 
@@ -85,6 +86,12 @@ class Coordinates(NamedTuple):
         vector = jnp.where(self.scaled, spread * self.pull / precision + x / jnp.sqrt(precision), straight)
         return vector, jnp.sum(jnp.where(self.bends, log_slope(x), 0.0)) - 0.5 * jnp.sum(jnp.log(precision))
 
+    def all_values(
+        self, points: Float[Array, "draw population"]
+    ) -> tuple[Float[Array, "draw population"], Float[Array, " draw"]]:
+        """`values` of many points, compiled as one."""
+        return _all_values(points, self)
+
     def of(self, vector: Float[np.ndarray, "*draw population"]) -> Float[np.ndarray, "*draw population"]:
         """The inverse of `values`, on the host."""
         vector = np.asarray(vector)
@@ -96,3 +103,8 @@ class Coordinates(NamedTuple):
         """The spread of each value, and the precision of the value given it; one where there is none."""
         spread = xp.exp(xp.where(self.scaled, straight[..., self.spread], 0.0))
         return spread, xp.where(self.scaled, 1.0 + self.known * spread**2, 1.0)
+
+
+@jax.jit
+def _all_values(points: Float[Array, "draw population"], coordinates: Coordinates) -> tuple[Array, Array]:
+    return jax.vmap(coordinates.values)(points)

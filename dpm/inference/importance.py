@@ -73,7 +73,7 @@ def resample(
     """
     proposal_key, choice_key = jax.random.split(key)
     points, log_density = _propose(centre, covariance, proposals, key=proposal_key)
-    vectors, log_volume = jax.vmap(coordinates.values)(points)
+    vectors, log_volume = coordinates.all_values(points)
     log_proposal = log_density - np.asarray(log_volume)
     log_weights = totals(marginal, records, vectors, effects, prior=True) - log_proposal
     lost = int(np.isnan(log_weights).sum())

@@ -74,7 +74,7 @@ class Optimum(NamedTuple):
         """Population vectors from the normal approximation at the maximum, which is one of its coordinates."""
         noise = np.asarray(jax.random.normal(key, (count, self.vector.size)))
         points = jnp.asarray(self.point + noise @ np.linalg.cholesky(self.covariance).T)
-        return jax.vmap(lambda x: self.coordinates.values(x)[0])(points)
+        return points if self.coordinates.is_plain else self.coordinates.all_values(points)[0]
 
 
 @dataclass(frozen=True, kw_only=True)

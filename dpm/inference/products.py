@@ -93,6 +93,9 @@ def _multiplied(vector: np.ndarray, place: slice) -> np.ndarray:
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether densities are, of subjects that have one at both points."""
+    known = np.isfinite(one) & np.isfinite(other)
+    one, other = one[known], other[known]
     return bool(np.all(np.abs(one - other) <= SAME * (1.0 + np.abs(other))))
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from dpm.cohort.cleaning import ledger_rows, ledger_table
 from dpm.cohort.cohort import Cohort
 from dpm.cohort.comparability import compare_sources
-from dpm.cohort.fitness import DEFAULT_RULES, fitness
+from dpm.cohort.fitness_for_use import DEFAULT_RULES, fitness
 from dpm.cohort.quality import quality_table
 from dpm.cohort.visit_table import visit_table
 from dpm.cohort.visiting import visit_process

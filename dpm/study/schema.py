@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from dpm.cohort.cleaning import CleaningRule
-from dpm.cohort.fitness import FitnessRule
+from dpm.cohort.fitness_for_use import FitnessRule
 from dpm.cohort.index_date import IndexRule
 from dpm.cohort.role import Name
 from dpm.cohort.roles import Roles
@@ -140,7 +140,7 @@ class FitnessChoice(Section):
         planned: times at which visits were due [years]; without them timing and visit process are not judged.
         window_days: how far from every planned time a visit is off schedule [days].
         by: what is one source: study (where declared), arm, or another label of patients.
-        rules: limits in place of dpm's; see `dpm.cohort.fitness.FitnessRule`.
+        rules: limits in place of dpm's; see `dpm.cohort.fitness_for_use.FitnessRule`.
     """
 
     planned: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] | None = None

@@ -19,7 +19,7 @@ from dpm.posterior.posterior import Posterior
 from dpm.types import Array, Float, Model
 
 KEY = jax.random.key(17)
-METHOD = Laplace(draws=500, importance=2000)
+METHOD = Laplace(draws=1000, importance=4000)
 SUBJECTS, VISITS = 30, 4
 ROLES = {
     "subject": "patient",

@@ -12,11 +12,11 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 
 from dpm.cohort import Cohort, Records
 from dpm.errors import InferenceError
+from dpm.inference import automatic
 from dpm.inference.automatic import chosen
 from dpm.inference.laplace import Laplace
 from dpm.inference.marginal_nuts import MarginalNUTS
 from dpm.inference.nuts import NUTS
-from dpm.posterior import fit as fitting
 from dpm.posterior.criteria import likelihood_table
 from dpm.posterior.fit import fit
 from dpm.posterior.interval import profile_likelihood
@@ -92,7 +92,7 @@ def test_the_choice_is_said_and_kept(monkeypatch: pytest.MonkeyPatch, capsys: py
         assert method == "auto"
         return Laplace(draws=10), "method: Laplace, as this test says."
 
-    monkeypatch.setattr(fitting, "chosen", quick)
+    monkeypatch.setattr(automatic, "chosen", quick)
     data: Cohort = straight()
     posterior = fit(line, data, method="auto", key=KEY)
     assert "method: Laplace, as this test says." in posterior.provenance["notes"]

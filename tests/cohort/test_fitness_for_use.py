@@ -3,7 +3,7 @@
 import pytest
 
 from dpm.cohort import DEFAULT_RULES, FitnessRule, read_cohort
-from dpm.cohort.fitness import fitness
+from dpm.cohort.fitness_for_use import fitness
 from dpm.errors import CohortError
 
 from .test_quality import ROLES, small
