@@ -38,7 +38,7 @@ def test_it_is_arvizs_answer_for_the_closed_form(posterior: Posterior, found: LO
     assert found.elpd == pytest.approx(theirs.elpd, abs=0.02)  # the efficiency of the draws moves the tail a little
     assert found.se == pytest.approx(theirs.se, rel=1e-3)
     assert found.p_loo == pytest.approx(theirs.p, abs=0.02)
-    assert found.good_k == theirs.good_k == pytest.approx(1 - 1 / np.log10(500))
+    assert found.good_k == theirs.good_k == pytest.approx(1 - 1 / np.log10(METHOD.draws))
     np.testing.assert_allclose(found.subjects["elpd"], theirs.elpd_i, atol=5e-3)
     assert not found.corrected and not found.flagged
 
@@ -49,7 +49,7 @@ def test_weights_agree_with_exact_refits(posterior: Posterior, found: LOO) -> No
     chosen = order[[-1, -2, 0, 15]]
     likelihood = SubjectLikelihood.of(posterior, straight(), key=KEY)
     exact = _refitted(line, straight(), likelihood, posterior, chosen, METHOD, progress=False, key=KEY)
-    # Both stand on 500 draws: the sd of a log mean of them is some hundredths.
+    # Both stand on a thousand draws: the sd of a log mean of them is some hundredths.
     np.testing.assert_allclose(exact, found.subjects["elpd"].iloc[chosen], atol=0.12)
     in_sample = log_mean(likelihood.each())[chosen]
     assert (np.abs(exact - found.subjects["elpd"].iloc[chosen]) < np.abs(exact - in_sample)).sum() >= 3
@@ -155,11 +155,11 @@ def test_a_coarse_integral_is_said(found: LOO) -> None:
 def test_chains_of_draws_give_the_same_answer(posterior: Posterior, found: LOO) -> None:
     """The order of draws says how efficient they are, and no more."""
     draws = {name: posterior.draws[name].to_numpy()[0] for name in ("level", "slope", "spread", "noise")}
-    again = certain(line, straight(), draws)
+    again, half = certain(line, straight(), draws), METHOD.draws // 2
     halves = xr.Dataset(
-        {name: (("chain", "draw"), values.reshape(2, 250)) for name, values in draws.items()},
-        coords={"chain": [0, 1], "draw": np.arange(250)},
+        {name: (("chain", "draw"), values.reshape(2, half)) for name, values in draws.items()},
+        coords={"chain": [0, 1], "draw": np.arange(half)},
     )
     two = replace(again, tree=xr.DataTree.from_dict({"posterior": halves}))
-    assert subject_log_likelihood(two, straight(), key=KEY).shape == (2, 250, 30)
+    assert subject_log_likelihood(two, straight(), key=KEY).shape == (2, half, 30)
     assert loo(two, straight(), key=KEY).elpd == pytest.approx(found.elpd, abs=0.02)
