@@ -18,10 +18,10 @@ POINTS = 512
 """Sobol points of that level, where there are more effects."""
 
 
-NEGLIGIBLE = 0.05
+NEGLIGIBLE = 0.01
 """Weights of a smaller coefficient of variation move no mean by more than this [posterior standard deviations], by the
 inequality of Cauchy and Schwarz, and the shape of their tail does not matter: k has no unit, and is as often above 0.7
-for weights between 0.99 and 1.01 as for others."""
+for weights between 0.9999 and 1.0001 as for others."""
 
 
 HIGHER = (

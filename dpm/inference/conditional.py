@@ -62,8 +62,8 @@ def derivatives(density: Density, effects: Effects) -> tuple[PerSubject, Effects
     return value, gradient, -0.5 * (hessian + jnp.swapaxes(hessian, 0, 1))
 
 
-CLOSE = 1e-10
-"""Squared decrement at which a search ends: a mode is then 1e-5 conditional standard deviations away, and the step that
+CLOSE = 1e-12
+"""Squared decrement at which a search ends: a mode is then 1e-6 conditional standard deviations away, and the step that
 is left, which is known, brings it within the square of that."""
 
 NEAR = 1e-4
