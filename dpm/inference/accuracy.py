@@ -42,6 +42,7 @@ class Accuracy(NamedTuple):
         widening: largest ratio, over or under one, of an sd under these weights to the one without.
         of: the value whose mean moves most.
         log_likelihood: mean of the finer log likelihood less the coarser.
+        share: the smoothed weights, which sum to one; none where some cannot be computed.
     """
 
     finer: str
@@ -51,6 +52,37 @@ class Accuracy(NamedTuple):
     widening: float
     of: str
     log_likelihood: float
+    share: Float[np.ndarray, " draw"]
+
+    @classmethod
+    def by(
+        cls, name: str, apart: Float[np.ndarray, " draw"], draws: Float[np.ndarray, "draw population"], of: list[str]
+    ) -> "Accuracy":
+        r"""Weigh draws by $\exp(\ell' - \ell)$.
+
+        Args:
+            name: of the finer level.
+            apart: the finer log likelihood less the coarser.
+            draws: unconstrained scale.
+            of: names of their values.
+        """
+        if not np.all(np.isfinite(apart)):
+            return cls(name, np.inf, np.inf, np.inf, np.inf, "", float("nan"), np.zeros(0))
+        share, k = smoothed(apart)
+        weights = np.exp(apart - apart.max())
+        shift = np.abs(share @ draws - draws.mean(axis=0)) / draws.std(axis=0)
+        ratio = ratios_of_sd(draws, share)
+        at = int(np.argmax(shift))
+        return cls(
+            finer=name,
+            pareto_k=k,
+            variation=float(weights.std() / weights.mean()),
+            shift=float(shift[at]),
+            widening=float(np.max(np.maximum(ratio, 1.0 / ratio))),
+            of=of[at],
+            log_likelihood=float(apart.mean()),
+            share=share,
+        )
 
     @property
     def reliable(self) -> bool:
@@ -91,25 +123,8 @@ def accuracy(
     """
     exact = finer(marginal, key=key)
     coarse, fine = (totals(level, records, vectors, effects, prior=False) for level in (marginal, exact))
-    name = described(exact)
-    apart = fine - coarse
-    if not np.all(np.isfinite(apart)):
-        return Accuracy(name, np.inf, np.inf, np.inf, np.inf, "", float("nan"))
-    share, k = smoothed(apart)
-    weights = np.exp(apart - apart.max())
-    draws = np.asarray(vectors)
-    shift = np.abs(share @ draws - draws.mean(axis=0)) / draws.std(axis=0)
-    ratio = ratios_of_sd(draws, share)
-    at = int(np.argmax(shift))
-    return Accuracy(
-        finer=name,
-        pareto_k=k,
-        variation=float(weights.std() / weights.mean()),
-        shift=float(shift[at]),
-        widening=float(np.max(np.maximum(ratio, 1.0 / ratio))),
-        of=marginal.hierarchy.population_names()[at],
-        log_likelihood=float(apart.mean()),
-    )
+    names = marginal.hierarchy.population_names()
+    return Accuracy.by(described(exact), fine - coarse, np.asarray(vectors), names)
 
 
 class Shift(NamedTuple):

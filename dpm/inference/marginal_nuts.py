@@ -9,7 +9,6 @@ from jax import numpy as jnp
 
 from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
-from dpm.inference.accuracy import HIGHER, Accuracy, accuracy
 from dpm.inference.chains import ChainMethod
 from dpm.inference.checkpoint import Checkpoint
 from dpm.inference.chunks import Chunks, chunked, divided
@@ -18,6 +17,7 @@ from dpm.inference.faults import located
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import Level, Marginal
 from dpm.inference.population import population_draws
+from dpm.inference.refined import Facts, Refined, refined
 from dpm.inference.sampler import SETTINGS, facts, folder, sample, statistics
 from dpm.inference.sampling import joined
 from dpm.inference.start import Start
@@ -30,22 +30,24 @@ from dpm.types import Array, Key, Model, Sites
 class MarginalNUTS:
     r"""No-U-turn sampling of $p(\varphi \mid y) \propto p(\varphi) \prod_i p(y_i \mid \varphi)$.
 
-    Effects are integrated out at a level of `Marginal`, discrete ones summed; the sampler moves in
-    the $u$ of `Whitening`, where Laplace's posterior is a standard normal, however many subjects there are.
-    Searches for modes begin at the modes' linear prediction from the maximum and end when every subject's is found, so
-    that the gradient is that of the density. What the level leaves is measured after sampling: some draws are weighted
-    by the next level of accuracy (`accuracy`), and the fit is refused where the weights cannot be relied on or move a
-    posterior mean by more than `most_shift` of its sd. `NUTS`, which samples effects too, needs no such check and is
-    cheaper a step; this one is for models with discrete sites, and for few subjects, whose spreads and correlations may
-    be near their ends, where the effects of `NUTS` meet a funnel. Of lines in 27 children (orthodont) `NUTS` has 34 to
-    293 divergences in 6,000 draws and a least effective size of 23 to 278, this none and 1,666 or more; of three
-    markers in 100 subjects 108 and 12 of 4,000, this none and 2,143 (experiments/benchmarks).
+    Effects are integrated out at a level of `Marginal`, discrete ones summed; the sampler moves in the $u$ of
+    `Whitening`, where Laplace's posterior is a standard normal, however many subjects there are. Searches for modes
+    begin at the modes' linear prediction from the maximum and end when every subject's is found, so that the gradient
+    is that of the density. What the level leaves is measured after sampling: some draws are weighted by the next level
+    of accuracy, and where that moves a posterior mean by more than `most_shift` of its sd, all are, and resampled
+    (`refined`). The fit is refused where the weights cannot be relied on, or where the level after that still moves a
+    mean by more. `NUTS`, which samples effects too, needs no such check and is cheaper a step; this one is for models
+    with discrete sites, and for few subjects, whose spreads and correlations may be near their ends, where the effects
+    of `NUTS` meet a funnel. Of lines in 27 children (orthodont) `NUTS` has 34 to 293 divergences in 6,000 draws and a
+    least effective size of 23 to 278, this none and 1,666 or more; of three markers in 100 subjects 108 and 12 of
+    4,000, this none and 2,143 (experiments/benchmarks).
 
     Attributes:
         level: accuracy of the integral, see `Marginal`.
         n_nodes: nodes per effect for `level="quadrature"`, points in all for `level="qmc"`.
-        checked: draws at which the next level is computed.
-        most_shift: of a posterior mean under the next level [posterior standard deviations].
+        checked: draws at which levels are compared.
+        most_shift: of a posterior mean under the next level, beyond which draws are weighed [posterior standard
+            deviations].
         chains, warmup, draws, target_accept, max_tree_depth, dispersion, chain_method, progress, checkpoint: as `NUTS`.
     """
 
@@ -66,9 +68,11 @@ class MarginalNUTS:
     def run(self, model: Model, records: Data, *, key: Key) -> Draws:
         """Fit by Laplace, sample, then compare with the next level; or go on from the checkpoint of the same run.
 
+        Weighing is done anew by a run that goes on: the draws that it weighs are in the folder.
+
         Raises:
-            InferenceError: the Laplace start fails, or the level is too far from exact. With a checkpoint also if its
-                folder cannot be written or read, or holds another run.
+            InferenceError: the Laplace start fails, or the level is too far from exact to be mended by weights. With a
+                checkpoint also if its folder cannot be written or read, or holds another run.
         """
         hierarchy = Hierarchy.of(model, records)
         level_key, optimum_key, start_key, run_key, check_key = jax.random.split(key, 5)
@@ -86,47 +90,40 @@ class MarginalNUTS:
             )
         rows = joined(reached.pieces)
         vectors = jax.vmap(jax.vmap(lambda u: start.whitening.population(u)[0]))(jnp.asarray(rows["u"]))
-        found = self._checked(marginal, records, vectors.reshape(-1, hierarchy.n_population), start, key=check_key)
-        sites = population_draws(vectors.reshape(-1, hierarchy.n_population), hierarchy, records)
+        places, found = self._refined(marginal, records, vectors, start, key=check_key)
+        kept = jnp.take_along_axis(vectors, jnp.asarray(places)[:, :, None], axis=1)
+        sites = population_draws(kept.reshape(-1, hierarchy.n_population), hierarchy, records)
         return Draws(
             sites={name: value.reshape(*rows["u"].shape[:2], *value.shape[1:]) for name, value in host(sites).items()},
-            stats=statistics(rows),
+            stats=_of_places(statistics(rows), places),
             estimates=start.optimum.estimates,
             facts={**facts(self, hierarchy, start, reached.seconds), "level": self.level, **found},
         )
 
-    def _checked(
+    def _refined(
         self, marginal: Marginal, records: Data, vectors: Array, start: Start, *, key: Key
-    ) -> dict[str, float | str]:
-        """Facts of the comparison with the next level.
+    ) -> tuple[np.ndarray, Facts]:
+        """Which draw stands in each place after the comparison with the next level, and the facts of that.
 
         Raises:
-            InferenceError: it is too far away.
+            InferenceError: the level is too far from exact, and weights do not mend it.
         """
         if not marginal.hierarchy.n_effects:
-            return {}
-        chosen = np.linspace(0, len(vectors) - 1, min(self.checked, len(vectors))).astype(int)
-        found = accuracy(marginal, records, vectors[chosen], start.optimum.effects, key=key)
-        if not found.reliable or found.shift > self.most_shift:
-            refusal = InferenceError("MarginalNUTS", *self._refusal(found))
-            if np.isfinite(found.shift):
-                raise refusal
-            raise located(refusal, marginal.hierarchy, start.whitening.centre, records)
-        return {
-            "finer_level": found.finer,
-            "finer_pareto_k": found.pareto_k,
-            "finer_shift": found.shift,
-            "finer_shift_of": found.of,
-            "finer_sd_ratio": found.widening,
-            "finer_log_likelihood": found.log_likelihood,
-        }
-
-    def _refusal(self, found: Accuracy) -> tuple[str, str, str]:
-        expected = f"a marginal likelihood within {self.most_shift} posterior sd of the next level's"
-        got = f"{found.shift:.2f} sd at {found.of} under {found.finer}, Pareto k {found.pareto_k:.2f}"
-        if not np.isfinite(found.shift):
-            got = f"none under {found.finer} at some draws"
-        return expected, got, HIGHER
+            return np.broadcast_to(np.arange(vectors.shape[1]), vectors.shape[:2]), {}
+        found = refined(
+            marginal,
+            records,
+            vectors,
+            start.optimum.effects,
+            checked=self.checked,
+            most_shift=self.most_shift,
+            progress=self.progress,
+            key=key,
+        )
+        if isinstance(found, Refined):
+            return found
+        refusal = InferenceError("MarginalNUTS", found.expected, found.got, found.do)
+        raise located(refusal, marginal.hierarchy, start.whitening.centre, records) if found.lost else refusal
 
 
 class Around(NamedTuple):
@@ -170,6 +167,15 @@ class MarginalPotential:
 
         negative.defvjp(computed, lambda slope, weight: (weight * slope,))
         return negative(position["u"])
+
+
+def _of_places(stats: dict[str, np.ndarray], places: np.ndarray) -> dict[str, np.ndarray]:
+    """Statistics of a sampler's steps beside the draws that stand there now: a draw takes its density with it.
+
+    A place counts as divergent where its step was, and where the draw's was that stands there now.
+    """
+    taken = {name: np.take_along_axis(stats[name], places, axis=1) for name in ("lp", "diverging")}
+    return {**stats, "lp": taken["lp"], "diverging": stats["diverging"] | taken["diverging"]}
 
 
 def _last(slope: Array) -> Array:

@@ -1,0 +1,181 @@
+"""Draws that rest on one level of the marginal likelihood, held against the next, and where need be weighed by it."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from dpm.cohort.buckets import Data
+from dpm.inference.accuracy import HIGHER, Accuracy, accuracy, described, finer
+from dpm.inference.importance import effective_size
+from dpm.inference.marginal import Marginal
+from dpm.inference.progress import Line
+from dpm.inference.surface import Surface
+from dpm.types import Array, Float, Int, Key
+
+PIECE = 50
+"""Draws that are weighed between two signs of life, and between two moments at which Ctrl-C is heard."""
+
+type Facts = dict[str, float | str | list[str]]
+
+
+class Unreached(NamedTuple):
+    """Why a level cannot stand for the exact marginal.
+
+    Attributes:
+        expected, got, do: as in dpm's errors.
+        lost: whether a finer level could not be computed at some draws.
+    """
+
+    expected: str
+    got: str
+    do: str
+    lost: bool
+
+
+class Refined(NamedTuple):
+    """Draws that the next level of accuracy would leave where they are.
+
+    Attributes:
+        places: of every place in a chain, the draw of that chain that stands there now.
+        facts: of the comparison, and of the weights.
+    """
+
+    places: Int[np.ndarray, "chain draw"]
+    facts: Facts
+
+
+def refined(
+    marginal: Marginal,
+    records: Data,
+    vectors: Float[Array, "chain draw population"],
+    effects: np.ndarray,
+    *,
+    checked: int,
+    most_shift: float,
+    progress: bool,
+    key: Key,
+) -> Refined | Unreached:
+    r"""Compare `checked` draws with the next level; where it moves a mean too far, weigh all draws by it.
+
+    Draws $\varphi_s$ of $\tilde p(\varphi \mid y)$, that of a level, become draws of the next level's by the weights
+    $w_s \propto p'(y \mid \varphi_s) / \tilde p(y \mid \varphi_s)$, Pareto-smoothed over all chains. Within each chain
+    draws are taken as often as their weights say, in order (systematic resampling), so that repeats count as the
+    autocorrelation that they are. Their own distance from the level after that is then measured in the same way.
+
+    Args:
+        marginal: the level that draws rest on.
+        records: the data.
+        vectors: all draws, unconstrained scale.
+        effects: modes near which all searches begin.
+        checked: draws at which levels are compared.
+        most_shift: of a mean under the next level [posterior standard deviations].
+        progress: whether to tell how weighing goes.
+        key: of Sobol points and of resampling.
+
+    Returns:
+        draws within `most_shift` of the next level; or why there are none: a finer level cannot be computed, weights
+        are too uneven, or the level after the one that weighed them moves a mean too far.
+
+    Source: Vihola, Helske & Franks 2020, Scandinavian Journal of Statistics 47, 1339-1376, doi 10.1111/sjos.12492.
+    """
+    first_key, second_key, choice_key = jax.random.split(key, 3)
+    found = accuracy(marginal, records, _some(vectors, checked), effects, key=first_key)
+    unmoved = np.broadcast_to(np.arange(vectors.shape[1]), vectors.shape[:2])
+    if _near(found, most_shift):
+        return Refined(unmoved, _facts(found))
+    if not np.isfinite(found.shift):
+        return _unreached(found, most_shift)
+    exact = finer(marginal, key=first_key)
+    whole = _weighed(marginal, exact, records, vectors, effects, progress=progress)
+    if not whole.reliable:
+        return _unreached(whole, most_shift)
+    if whole.shift <= most_shift:  # what too few draws had said otherwise
+        return Refined(unmoved, _facts(whole))
+    places = resampled(whole.share.reshape(vectors.shape[:2]), key=choice_key)
+    moved = jnp.take_along_axis(vectors, jnp.asarray(places)[:, :, None], axis=1)
+    after = accuracy(exact, records, _some(moved, checked), effects, key=second_key)
+    if not _near(after, most_shift):
+        return _unreached(after, most_shift)
+    note = (
+        f"draws of MarginalNUTS at level {described(marginal)} were weighed by {whole.finer}, which moves the mean of "
+        f"{whole.of} by {whole.shift:.2f} sd: {effective_size(whole.share):,.0f} of {whole.share.size:,} count."
+    )
+    facts: Facts = {
+        "weighed_by": whole.finer,
+        "weighed_pareto_k": whole.pareto_k,
+        "weighed_shift": whole.shift,
+        "weighed_shift_of": whole.of,
+        "weighed_ess": effective_size(whole.share),
+        "notes": [note],
+    }
+    return Refined(places, {**_facts(after), **facts})
+
+
+def resampled(share: Float[np.ndarray, "chain draw"], *, key: Key) -> Int[np.ndarray, "chain draw"]:
+    """Within each chain, draws in order, each as often as its weight says, to the whole number above or below."""
+    chains, draws = share.shape
+    begin = np.asarray(jax.random.uniform(key, (chains, 1)))
+    marks = (begin + np.arange(draws)) / draws
+    ends = np.cumsum(share, axis=1) / share.sum(axis=1, keepdims=True)
+    places = np.stack([np.searchsorted(end, mark, side="right") for end, mark in zip(ends, marks, strict=True)])
+    return np.minimum(places, draws - 1)
+
+
+def _some(vectors: Float[Array, "chain draw population"], count: int) -> Float[Array, "_count population"]:
+    """So many of all draws, evenly."""
+    flat = vectors.reshape(-1, vectors.shape[-1])
+    return flat[np.linspace(0, len(flat) - 1, min(count, len(flat))).astype(int)]
+
+
+def _near(found: Accuracy, most_shift: float) -> bool:
+    return found.reliable and found.shift <= most_shift
+
+
+def _weighed(
+    marginal: Marginal,
+    exact: Marginal,
+    records: Data,
+    vectors: Float[Array, "chain draw population"],
+    effects: np.ndarray,
+    *,
+    progress: bool,
+) -> Accuracy:
+    """All draws, piece by piece."""
+    flat = np.asarray(vectors.reshape(-1, vectors.shape[-1]))
+    pieces = -(-len(flat) // PIECE)
+    size = -(-len(flat) // pieces)
+    rows = np.minimum(np.arange(pieces * size), len(flat) - 1).reshape(pieces, size)  # of one shape, compiled once
+    surfaces = [Surface(level, records, prior=False) for level in (marginal, exact)]
+    for surface in surfaces:
+        surface.begin_at(effects)
+    line, apart = Line(f"weighing by {described(exact)}", shown=progress), []
+    try:
+        for done, own in enumerate(rows, 1):
+            coarse, fine = (surface.totals(jnp.asarray(flat[own])) for surface in surfaces)
+            apart.append(fine - coarse)
+            line.tell(f"draw {min(done * size, len(flat)):,} of {len(flat):,}", due=done == pieces)
+    finally:
+        line.end()
+    names = marginal.hierarchy.population_names()
+    return Accuracy.by(described(exact), np.concatenate(apart)[: len(flat)], flat, names)
+
+
+def _facts(found: Accuracy) -> Facts:
+    return {
+        "finer_level": found.finer,
+        "finer_pareto_k": found.pareto_k,
+        "finer_shift": found.shift,
+        "finer_shift_of": found.of,
+        "finer_sd_ratio": found.widening,
+        "finer_log_likelihood": found.log_likelihood,
+    }
+
+
+def _unreached(found: Accuracy, most_shift: float) -> Unreached:
+    expected = f"a marginal likelihood within {most_shift} posterior sd of the next level's"
+    if not np.isfinite(found.shift):
+        return Unreached(expected, f"none under {found.finer} at some draws", HIGHER, lost=True)
+    got = f"{found.shift:.2f} sd at {found.of} under {found.finer}, Pareto k {found.pareto_k:.2f}"
+    return Unreached(expected, got, HIGHER, lost=False)
