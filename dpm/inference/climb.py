@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
+from dpm.inference.evaluation import Evaluated
 from dpm.inference.faults import Fault
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.surface import Evaluated, Surface
+from dpm.inference.surface import Surface
 
 LEAST = 1e-8
 """An eigenvalue of an information with a unit diagonal that is above rounding."""
