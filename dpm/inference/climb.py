@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
+from dpm.inference.descent import descend
 from dpm.inference.evaluation import Evaluated
 from dpm.inference.faults import Fault
 from dpm.inference.hierarchy import Hierarchy
@@ -48,10 +49,12 @@ class _Objective:
         return number, direction
 
 
-def climb(surface: Surface, start: np.ndarray, tolerance: float, unit: np.ndarray) -> Summit | Fault:
-    """L-BFGS, then Newton steps until the squared decrement is below `tolerance`.
+def climb(
+    surface: Surface, start: np.ndarray, tolerance: float, unit: np.ndarray, information: np.ndarray | None = None
+) -> Summit | Fault:
+    """L-BFGS, then quasi-Newton steps until the squared decrement is below `tolerance`.
 
-    The information is taken by forward differences where the first search ended, which serves for Newton steps, and
+    The information is taken by forward differences where the first search ended, which serves for such steps, and
     again by central ones at the maximum, with steps of 1/1000 of the standard errors then known. There every subject's
     mode is searched for once more from a grid, and where one has a better one the search goes on with that.
 
@@ -60,6 +63,7 @@ def climb(surface: Surface, start: np.ndarray, tolerance: float, unit: np.ndarra
         start: where to begin, in the coordinates of the surface.
         tolerance: on the squared Newton decrement.
         unit: what the first search counts each value in.
+        information: at the start, where it is about known and positive definite: there is then no first search.
     """
     surface.forget()
     objective = _Objective(surface)
@@ -67,18 +71,15 @@ def climb(surface: Surface, start: np.ndarray, tolerance: float, unit: np.ndarra
     if not np.isfinite(objective.worst):
         return surface.explain(start)
 
-    def in_units(point: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = objective(point * unit)
-        return value, slope * unit
-
-    rough = minimize(in_units, start / unit, jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 20})
-    point = np.asarray(rough.x) * unit
-    information = surface.information(point, _first_steps(surface, point), both=False)
+    point = np.asarray(start)
+    if information is None:
+        point = _searched(objective, point, unit)
+        information = surface.information(point, _first_steps(surface, point), both=False)
     for _ in range(12):
         if not np.all(np.isfinite(information)):
             return surface.explain(point)
-        if _rises(information):
-            point = _newton(objective, point, information, tolerance * 1e-2)
+        if rises(information):
+            point = descend(objective, point, information, tolerance * 1e-2)
         information = surface.information(point, _steps(surface, point, np.diag(information)))
         if not np.all(np.isfinite(information)):
             return surface.explain(point)
@@ -92,7 +93,19 @@ def climb(surface: Surface, start: np.ndarray, tolerance: float, unit: np.ndarra
     return Fault("the search did not come to rest: the objective is not smooth there")
 
 
-def _rises(information: np.ndarray) -> bool:
+def _searched(objective: _Objective, start: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Where L-BFGS comes to."""
+
+    def in_units(point: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = objective(point * unit)
+        return value, slope * unit
+
+    rough = minimize(in_units, start / unit, jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 20})
+    return np.asarray(rough.x) * unit
+
+
+def rises(information: np.ndarray) -> bool:
+    """Whether an information is positive definite, above rounding."""
     return bool(np.all(np.diag(information) > 0)) and flattest(information)[0] > LEAST
 
 
@@ -107,25 +120,6 @@ def loaded(names: list[str], direction: np.ndarray) -> str:
     """The values that a direction is mostly made of."""
     loading = np.abs(direction)
     return ", ".join(names[k] for k in np.argsort(-loading)[:4] if loading[k] > 0.1)
-
-
-def _newton(objective: _Objective, point: np.ndarray, information: np.ndarray, tolerance: float) -> np.ndarray:
-    """Newton steps with one information, each halved until it helps, until below the tolerance or no longer quick."""
-    last = np.inf
-    value, slope = objective(point)
-    for _ in range(10):
-        step = np.linalg.solve(information, slope)
-        decrement = float(slope @ step)
-        if decrement < tolerance or decrement > 0.25 * last:
-            break
-        share, last, rounding = 1.0, decrement, 1e-12 * abs(value)
-        trial = objective(point - step)
-        while trial[0] > value - 1e-4 * share * decrement + rounding and share > 1e-4:
-            share /= 2
-            trial = objective(point - share * step)
-        point = point - share * step
-        value, slope = trial
-    return point
 
 
 def _first_steps(surface: Surface, point: np.ndarray) -> np.ndarray:

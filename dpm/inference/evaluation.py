@@ -4,13 +4,14 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
+import numpy as np
 from jax import lax
 from jax import numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
 from dpm.inference.chunks import AXIS, Chunks
 from dpm.inference.marginal import Marginal
-from dpm.types import Array, Bool, Float
+from dpm.types import Array, Bool, Float, Int
 
 Vector = Float[Array, " population"]
 Starts = tuple[Float[Array, "_chunk effect _subject"], ...]
@@ -48,9 +49,45 @@ class Evaluated(NamedTuple):
     subjects: tuple[Subjects, ...]
 
 
+class Share(NamedTuple):
+    """Which subjects an evaluation is of; numbers, not shapes, so that a few are computed by what all are.
+
+    Attributes:
+        chunks: how many of each part's, on every device, from the first.
+        weight: of each part's sum.
+    """
+
+    chunks: Int[Array, " part"]
+    weight: Float[Array, " part"]
+
+
+def shared(parts: tuple[Chunks, ...], over: Mesh | None, subjects: int) -> tuple[int, Share]:
+    """The share of at least so many subjects, of every part as large a one, and how many it has.
+
+    The weights are such that each part counts as all of it.
+    """
+    devices, of_all = 1 if over is None else over.size, sum(part.n_subjects for part in parts)
+    chunks, weight, total = [], [], 0
+    for part in parts:
+        rows = part.counted.shape[0] // devices
+        chunks.append(min(rows, -(-rows * subjects // of_all)))
+        # Of a chunk that is not full the last subjects are missing: see `Chunks`.
+        places = np.arange(part.counted.size).reshape(devices, rows, -1)[:, : chunks[-1]]
+        taken = int(np.sum(places < part.n_subjects))
+        weight.append(part.n_subjects / taken)
+        total += taken
+    return total, Share(jnp.asarray(chunks), jnp.asarray(weight))
+
+
 @partial(jax.jit, static_argnums=(1, 2, 3))
 def evaluate(
-    vector: Vector, marginal: Marginal, prior: bool, over: Mesh | None, starts: Starts, parts: tuple[Chunks, ...]
+    vector: Vector,
+    marginal: Marginal,
+    prior: bool,
+    over: Mesh | None,
+    starts: Starts,
+    parts: tuple[Chunks, ...],
+    share: Share | None = None,
 ) -> Evaluated:
     r"""$-\sum_i \log p(y_i \mid \varphi) - \log p(\varphi)$ with its gradient, chunk after chunk.
 
@@ -64,6 +101,8 @@ def evaluate(
         over: devices over which chunks are spread.
         starts: where the searches for modes begin, per part.
         parts: the subjects.
+        share: of these, whose terms are summed, and how they count; all where it is not given. Who is not among them
+            keeps the modes that a search would have begun at.
     """
 
     def outside(at: Vector) -> Float[Array, ""]:
@@ -71,46 +110,57 @@ def evaluate(
 
     negative, slope = jax.value_and_grad(outside)(vector)
     total, found = jnp.zeros(()), []
-    for part, start in zip(parts, starts, strict=True):
-        value, own, subjects = _over_devices(vector, marginal, over, start, part)
-        total, slope = total + value, slope - own
+    for k, (part, start) in enumerate(zip(parts, starts, strict=True)):
+        chunks, weight = (None, 1.0) if share is None else (share.chunks[k], share.weight[k])
+        value, own, subjects = _over_devices(vector, marginal, over, start, part, chunks)
+        total, slope = total + weight * value, slope - weight * own
         found.append(subjects)
     return Evaluated(negative - total, slope, total, tuple(found))
 
 
 def _over_devices(
-    vector: Vector, marginal: Marginal, over: Mesh | None, start: Array, part: Chunks
+    vector: Vector, marginal: Marginal, over: Mesh | None, start: Array, part: Chunks, chunks: Array | None
 ) -> tuple[Array, Vector, Subjects]:
     """A part's sum, on every device its own chunks."""
+    many = part.counted.shape[0] // (1 if over is None else over.size) if chunks is None else chunks
 
-    def own(at: Vector, begin: Array, counted: Array, arrays: tuple[Array, ...]) -> tuple[Array, Vector, Subjects]:
-        value, slope, subjects = _chunk_by_chunk(at, marginal, begin, counted, arrays, part)
+    def own(
+        at: Vector, begin: Array, counted: Array, arrays: tuple[Array, ...], many: Array | int
+    ) -> tuple[Array, Vector, Subjects]:
+        value, slope, subjects = _chunk_by_chunk(at, marginal, begin, counted, arrays, part, many)
         if over is None:
             return value, slope, subjects
         return lax.psum(value, AXIS), lax.psum(slope, AXIS), subjects
 
     if over is None:
-        return own(vector, start, part.counted, part.arrays)
+        return own(vector, start, part.counted, part.arrays, many)
     rows, whole = PartitionSpec(AXIS), PartitionSpec()
     # The inner searches' loops mix values of a device with those of all, which the check of the types does not follow.
     spread_out = jax.shard_map(
-        own, mesh=over, in_specs=(whole, rows, rows, rows), out_specs=(whole, whole, rows), check_vma=False
+        own, mesh=over, in_specs=(whole, rows, rows, rows, whole), out_specs=(whole, whole, rows), check_vma=False
     )
-    return spread_out(vector, start, part.counted, part.arrays)
+    return spread_out(vector, start, part.counted, part.arrays, many)
 
 
 def _chunk_by_chunk(
-    vector: Vector, marginal: Marginal, start: Array, counted: Array, arrays: tuple[Array, ...], part: Chunks
+    vector: Vector,
+    marginal: Marginal,
+    start: Array,
+    counted: Array,
+    arrays: tuple[Array, ...],
+    part: Chunks,
+    many: Array | int,
 ) -> tuple[Array, Vector, Subjects]:
-    def one(carry: tuple[Array, Vector], item: Item) -> tuple[tuple[Array, Vector], Subjects]:
-        begin, real, own = item
-        each, modes, move = marginal.log_marginal_and_slope(vector, part.records(own), begin, real)
-        effects = jnp.where(modes.converged, modes.effects, begin)
-        subjects = Subjects(each, effects, modes.converged)
-        return (carry[0] + jnp.sum(each), carry[1] + move), subjects
+    def one(k: Array, sums: tuple[Array, Vector, Subjects]) -> tuple[Array, Vector, Subjects]:
+        value, slope, before = sums
+        begin, real, *own = (lax.dynamic_index_in_dim(rows, k, keepdims=False) for rows in (start, counted, *arrays))
+        each, modes, move = marginal.log_marginal_and_slope(vector, part.records(tuple(own)), begin, real)
+        now = Subjects(each, jnp.where(modes.converged, modes.effects, begin), modes.converged)
+        subjects = jax.tree_util.tree_map(lambda rows, row: rows.at[k].set(row), before, now)
+        return value + jnp.sum(each), slope + move, subjects
 
-    (value, slope), subjects = lax.scan(one, (jnp.zeros(()), jnp.zeros_like(vector)), (start, counted, arrays))
-    return value, slope, subjects
+    untouched = Subjects(jnp.zeros(counted.shape), start, jnp.ones(counted.shape, bool))
+    return lax.fori_loop(0, many, one, (jnp.zeros(()), jnp.zeros_like(vector), untouched))
 
 
 @partial(jax.jit, static_argnums=(1, 2))

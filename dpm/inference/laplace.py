@@ -13,7 +13,7 @@ from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
 from dpm.inference.accuracy import HIGHER, shift_of_maximum
 from dpm.inference.bend import log_slope
-from dpm.inference.climb import LEAST, Summit, climb, flattest, loaded
+from dpm.inference.climb import LEAST, Summit, climb, flattest, loaded, rises
 from dpm.inference.coordinates import Coordinates
 from dpm.inference.draws import Draws, host
 from dpm.inference.faults import Fault
@@ -220,11 +220,21 @@ class Laplace:
             vector = start if attempt == 0 and start is not None else _start(surface, attempt, key=one)
             # Prior sds as units rescue a search on data far from unit size, and hamper one under very wide priors.
             unit = np.asarray(hierarchy.prior_unit()) if attempt else np.ones(np.shape(vector))
-            result = climb(surface, np.asarray(vector), self.tolerance, unit)
+            result = self._up(surface, np.asarray(vector), unit)
             if isinstance(result, Summit):
                 return result
             tried.append(result)
         raise InferenceError("Laplace", "a well-determined maximum", *_failure(tried))
+
+    def _up(self, surface: Surface, start: np.ndarray, unit: np.ndarray) -> Summit | Fault:
+        """Of many subjects first the maximum of a sample, and from there, with its information, that of all."""
+        if (sample := surface.sample()) is not None:
+            found = climb(sample, start, self.tolerance, unit)
+            if isinstance(found, Summit):
+                found = climb(surface, found.point, self.tolerance, unit, found.information)
+            if isinstance(found, Summit):
+                return found
+        return climb(surface, start, self.tolerance, unit)
 
     def _with_products(self, surface: Surface, summit: Summit) -> tuple[Surface, Summit]:
         """A posterior's maximum in coordinates for levels of groups, if it has such; there too the surface climbed."""
@@ -232,9 +242,14 @@ class Laplace:
         if not pairs:
             return surface, summit
         coordinates = Coordinates.around(summit.point, np.linalg.inv(summit.information), pairs)
-        other = Surface(surface.marginal, surface.data, prior=True, coordinates=coordinates)
-        start = coordinates.of(summit.point)
-        found = climb(other, start, self.tolerance, np.ones(start.shape))
+        other = surface.within(coordinates)
+        start, unit = coordinates.of(summit.point), np.ones(summit.point.shape)
+        information = coordinates.information(start, summit.information, np.asarray(summit.found.slope))
+        found: Summit | Fault = Fault("")
+        if rises(information):
+            found = climb(other, start, self.tolerance, unit, information)
+        if isinstance(found, Fault):
+            found = climb(other, start, self.tolerance, unit)
         other.evaluations += surface.evaluations
         return (other, found) if isinstance(found, Summit) else (surface, summit)
 

@@ -1,5 +1,8 @@
 """A marginal objective over population values as searches see it: coordinates, and modes kept as warm starts."""
 
+from copy import copy
+from typing import Self
+
 import jax
 import numpy as np
 from jax import numpy as jnp
@@ -7,7 +10,7 @@ from jax import numpy as jnp
 from dpm.cohort.buckets import Buckets, Data
 from dpm.inference.chunks import chunked, divided, gathered, mesh, spread
 from dpm.inference.coordinates import Coordinates
-from dpm.inference.evaluation import Evaluated, Starts, Vector, all_totals, evaluate, scores
+from dpm.inference.evaluation import Evaluated, Starts, Vector, all_totals, evaluate, scores, shared
 from dpm.inference.faults import Fault, fault_of
 from dpm.inference.marginal import Marginal
 from dpm.types import Array, Float
@@ -17,6 +20,15 @@ GAIN = 1e-9
 
 APART = 10.0
 """How much worse than where the kept modes were found a point may be whose modes are kept instead [log units]."""
+
+SAMPLE = 1_000
+"""Subjects of a sample, at least: of 1,000 the information on some 50 values is known well enough to go on from."""
+
+A_VALUE = 20
+"""Subjects of a sample for each population value, at least."""
+
+WORTH = 4
+"""How many times as many subjects as a sample a cohort has where a sample is worth while."""
 
 
 @jax.jit
@@ -44,10 +56,37 @@ class Surface:
         self.marginal, self.data, self.prior = marginal, data, prior
         self.coordinates = coordinates or Coordinates.plain(marginal.hierarchy.n_population)
         self.over = mesh()
-        cut = chunked(data, devices=1 if self.over is None else self.over.size)
+        cut = chunked(data, devices=1 if self.over is None else self.over.size, shuffled=True)
         self.parts = tuple(spread(part, self.over) for part in cut)
         self.evaluations = 0
+        few, of_few = shared(self.parts, self.over, max(SAMPLE, A_VALUE * marginal.hierarchy.n_population))
+        self._few = of_few if WORTH * few <= data.n_subjects else None
+        self.share = None if self._few is None else shared(self.parts, self.over, data.n_subjects)[1]
         self.forget()
+
+    def sample(self) -> Self | None:
+        """The objective of some subjects by chance, as many as all in weight; none where all are not many more.
+
+        It is computed by what computes that of all: nothing is compiled or stored anew. Buckets are sampled each on its
+        own.
+        """
+        if self._few is None:
+            return None
+        other = self._copy()
+        other.share, other._few = self._few, None
+        return other
+
+    def within(self, coordinates: Coordinates) -> Self:
+        """The same objective in other coordinates, the records not stored anew."""
+        other = self._copy()
+        other.coordinates = coordinates
+        return other
+
+    def _copy(self) -> Self:
+        other = copy(self)
+        other.evaluations = 0
+        other.forget()
+        return other
 
     def forget(self) -> None:
         """Begin the next searches for modes as if none had been found."""
@@ -71,11 +110,11 @@ class Surface:
         """The objective and its gradient; the modes found are where the next search begins, unless far worse."""
         x = jnp.asarray(point)
         vector, volume = (x, 0.0) if self.coordinates.is_plain else _placed(x, self.coordinates)
-        found = evaluate(vector, self.marginal, self.prior, self.over, self.starts, self.parts)
+        found = evaluate(vector, self.marginal, self.prior, self.over, self.starts, self.parts, self.share)
         if not self.coordinates.is_plain:
-            share = 1.0 if self.prior else 0.0
-            slope = _pulled(x, self.coordinates, found.slope, jnp.asarray(-share))
-            found = found._replace(negative=found.negative - share * volume, slope=slope)
+            counts = 1.0 if self.prior else 0.0
+            slope = _pulled(x, self.coordinates, found.slope, jnp.asarray(-counts))
+            found = found._replace(negative=found.negative - counts * volume, slope=slope)
         if (negative := float(found.negative)) <= self.kept + APART:
             self.kept, self.starts = negative, tuple(subjects.effects for subjects in found.subjects)
         self.evaluations += 1
