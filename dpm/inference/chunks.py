@@ -92,7 +92,7 @@ def chunked(data: Data, *, cells: int | None = None, devices: int = 1, shuffled:
         data: of all subjects.
         cells: visits times subjects of a chunk; what suits the kind of device where it is not given.
         devices: over which chunks are to be spread.
-        shuffled: see `Chunks`.
+        shuffled: see `Chunks`; one chunk has nothing to choose from and is left as it is.
     """
     if cells is None:
         cells = CELLS.get(jax.default_backend(), CELLS["gpu"])
@@ -112,6 +112,7 @@ def _cut(records: Records, cells: int, devices: int, shuffled: bool) -> Chunks:
     parts = max(1, -(-subjects // size))
     parts = -(-parts // devices) * devices
     size = -(-subjects // parts)
+    shuffled = shuffled and parts > 1
     places = _places(subjects, (parts, size), shuffled)
     counted = np.arange(parts * size).reshape(parts, size) < subjects
     leaves, structure = jax.tree_util.tree_flatten(records)

@@ -1,7 +1,6 @@
 """A marginal objective over population values as searches see it: coordinates, and modes kept as warm starts."""
 
 from copy import copy
-from typing import Self
 
 import jax
 import numpy as np
@@ -64,7 +63,7 @@ class Surface:
         self.share = None if self._few is None else shared(self.parts, self.over, data.n_subjects)[1]
         self.forget()
 
-    def sample(self) -> Self | None:
+    def sample(self) -> "Surface | None":
         """The objective of some subjects by chance, as many as all in weight; none where all are not many more.
 
         It is computed by what computes that of all: nothing is compiled or stored anew. Buckets are sampled each on its
@@ -76,13 +75,13 @@ class Surface:
         other.share, other._few = self._few, None
         return other
 
-    def within(self, coordinates: Coordinates) -> Self:
+    def within(self, coordinates: Coordinates) -> "Surface":
         """The same objective in other coordinates, the records not stored anew."""
         other = self._copy()
         other.coordinates = coordinates
         return other
 
-    def _copy(self) -> Self:
+    def _copy(self) -> "Surface":
         other = copy(self)
         other.evaluations = 0
         other.forget()

@@ -81,6 +81,22 @@ def test_they_are_a_change_of_variables() -> None:
     np.testing.assert_allclose(found.of(stack)[1], found.of(stack[1]))
 
 
+def test_an_information_follows_to_coordinates() -> None:
+    """Against the second derivative of a density of the coordinates, of which that by population values is known."""
+    root = np.random.default_rng(3).normal(size=(4, 4))
+    inverse, centre = root @ root.T + np.eye(4), np.array([0.3, -0.7, -0.5, 0.2])
+    at = np.array([0.5, -1.0, -0.8, 0.4])
+    coordinates = Coordinates.around(at, np.linalg.inv(inverse), {0: 2, 1: 2})
+    x = coordinates.of(at)
+
+    def negative(point: jax.Array) -> jax.Array:
+        vector, volume = coordinates.values(point)
+        return 0.5 * (vector - centre) @ inverse @ (vector - centre) - volume
+
+    found = coordinates.information(x, inverse, inverse @ (at - centre))
+    np.testing.assert_allclose(found, jax.hessian(negative)(jnp.asarray(x)), rtol=1e-10, atol=1e-12)
+
+
 def test_plain_ones_change_nothing() -> None:
     plain, x = Coordinates.plain(3), jnp.array([1.0, -2.0, 0.5])
     np.testing.assert_array_equal(plain.values(x)[0], x)
