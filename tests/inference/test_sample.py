@@ -89,7 +89,7 @@ def test_where_a_sample_lacks_a_level_the_old_way_is_taken(monkeypatch: pytest.M
     data, ends = cohort(without_a_level()), []
 
     def seen(*given: object) -> Summit | Fault:
-        ends.append(climb(*given))  # type: ignore[arg-type]
+        ends.append(climb(*given))
         return ends[-1]
 
     monkeypatch.setattr(laplace, "climb", seen)
@@ -117,7 +117,7 @@ def test_a_climb_that_fails_after_the_sample_begins_anew(monkeypatch: pytest.Mon
 
     def first_of_all_fails(*words: object) -> Summit | Fault:
         given.append(len(words))
-        return Fault("lost") if len(words) == 5 else climb(*words)  # type: ignore[arg-type]
+        return Fault("lost") if len(words) == 5 else climb(*words)
 
     monkeypatch.setattr(laplace, "climb", first_of_all_fails)
     np.testing.assert_allclose(fitted(data, "ml").vector, exact(data, "ml")[0], atol=1e-6)
