@@ -14,6 +14,10 @@ from dpm.inference.surface import Surface
 LEAST = 1e-8
 """An eigenvalue of an information with a unit diagonal that is above rounding."""
 
+SETTLED, PER = 1e7 * float(np.finfo(float).eps), 1_000
+"""Relative gain of a step at which the first search ends, of so many subjects; of more it ends at as many log units. Of
+100,000 the same share would be 4e-3: too early on a ridge between a spread and its levels, where it curves downwards."""
+
 LOOSEST = 10.0
 """Standard error of a logarithm, such as that of a spread, above which it is not determined."""
 
@@ -49,6 +53,21 @@ class _Objective:
         return number, direction
 
 
+def ascend(surface: Surface, start: np.ndarray, tolerance: float, unit: np.ndarray) -> Summit | Fault:
+    """`climb`, of many subjects first that of a sample, and from its maximum, with its information, that of all.
+
+    A search from a start needs hundreds of evaluations, which a sample has for little, and one from there some twenty.
+    Where either fails, as of a sample that lacks a level of a group, all subjects are climbed from the start.
+    """
+    if (sample := surface.sample()) is not None:
+        found = climb(sample, start, tolerance, unit)
+        if isinstance(found, Summit):
+            found = climb(surface, found.point, tolerance, unit, found.information)
+        if isinstance(found, Summit):
+            return found
+    return climb(surface, start, tolerance, unit)
+
+
 def climb(
     surface: Surface, start: np.ndarray, tolerance: float, unit: np.ndarray, information: np.ndarray | None = None
 ) -> Summit | Fault:
@@ -73,13 +92,13 @@ def climb(
 
     point = np.asarray(start)
     if information is None:
-        point = _searched(objective, point, unit)
+        point = _searched(objective, point, unit, SETTLED * min(1.0, PER / surface.data.n_subjects))
         information = surface.information(point, _first_steps(surface, point), both=False)
     for _ in range(12):
         if not np.all(np.isfinite(information)):
             return surface.explain(point)
-        if rises(information):
-            point = descend(objective, point, information, tolerance * 1e-2)
+        if np.all(np.diag(information) > 0) and (curved := _upright(information)) is not None:
+            point = descend(objective, point, curved, tolerance * 1e-2)
         information = surface.information(point, _steps(surface, point, np.diag(information)))
         if not np.all(np.isfinite(information)):
             return surface.explain(point)
@@ -93,15 +112,26 @@ def climb(
     return Fault("the search did not come to rest: the objective is not smooth there")
 
 
-def _searched(objective: _Objective, start: np.ndarray, unit: np.ndarray) -> np.ndarray:
+def _searched(objective: _Objective, start: np.ndarray, unit: np.ndarray, settled: float) -> np.ndarray:
     """Where L-BFGS comes to."""
 
     def in_units(point: np.ndarray) -> tuple[float, np.ndarray]:
         value, slope = objective(point * unit)
         return value, slope * unit
 
-    rough = minimize(in_units, start / unit, jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 20})
+    rough = minimize(
+        in_units, start / unit, jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 20, "ftol": settled}
+    )
     return np.asarray(rough.x) * unit
+
+
+def _upright(information: np.ndarray) -> np.ndarray | None:
+    """The information, downward curvatures turned upwards: steps lead away from a saddle; none where one is flat."""
+    root = np.sqrt(np.diag(information))
+    values, vectors = np.linalg.eigh(information / np.outer(root, root))
+    if values[0] > LEAST:
+        return information
+    return (vectors * np.abs(values)) @ vectors.T * np.outer(root, root) if np.min(np.abs(values)) > LEAST else None
 
 
 def rises(information: np.ndarray) -> bool:

@@ -21,7 +21,7 @@ APART = 10.0
 """How much worse than where the kept modes were found a point may be whose modes are kept instead [log units]."""
 
 SAMPLE = 1_000
-"""Subjects of a sample, at least: of 1,000 the information on some 50 values is known well enough to go on from."""
+"""Subjects of a sample, at least: from its maximum, with its information, 44 values took 26 evaluations of 10,000."""
 
 A_VALUE = 20
 """Subjects of a sample for each population value, at least."""

@@ -12,7 +12,8 @@ from numpyro import distributions as dist
 from dpm.cohort import Records
 from dpm.cohort.buckets import bucketed
 from dpm.errors import InferenceError
-from dpm.inference import chunks, laplace, surface
+from dpm.inference import chunks, surface
+from dpm.inference import climb as climbing
 from dpm.inference.climb import Summit, climb
 from dpm.inference.faults import Fault
 from dpm.inference.hierarchy import Hierarchy
@@ -92,7 +93,7 @@ def test_where_a_sample_lacks_a_level_the_old_way_is_taken(monkeypatch: pytest.M
         ends.append(climb(*given))
         return ends[-1]
 
-    monkeypatch.setattr(laplace, "climb", seen)
+    monkeypatch.setattr(climbing, "climb", seen)
     fitted(data, "ml")
     assert [type(end) for end in ends] == [Fault, Summit]
     assert "nothing determines level[2]" in ends[0].why
@@ -119,7 +120,7 @@ def test_a_climb_that_fails_after_the_sample_begins_anew(monkeypatch: pytest.Mon
         given.append(len(words))
         return Fault("lost") if len(words) == 5 else climb(*words)
 
-    monkeypatch.setattr(laplace, "climb", first_of_all_fails)
+    monkeypatch.setattr(climbing, "climb", first_of_all_fails)
     np.testing.assert_allclose(fitted(data, "ml").vector, exact(data, "ml")[0], atol=1e-6)
     assert given == [4, 5, 4]
 
