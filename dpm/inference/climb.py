@@ -16,7 +16,7 @@ LEAST = 1e-8
 
 SETTLED, PER = 1e7 * float(np.finfo(float).eps), 1_000
 """Relative gain of a step at which the first search ends, of so many subjects; of more it ends at as many log units. Of
-100,000 the same share would be 4e-3: too early on a ridge between a spread and its levels, where it curves downwards."""
+100,000 the same share would be 4e-3: too early on a ridge of a spread and its levels, where it curves downwards."""
 
 LOOSEST = 10.0
 """Standard error of a logarithm, such as that of a spread, above which it is not determined."""
