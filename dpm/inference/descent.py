@@ -12,7 +12,7 @@ Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 STEPS = 100
 """Steps, at most."""
 
-PATIENCE = 5
+PATIENCE = 10
 """Steps in which the squared decrement is to fall to a quarter; where it does not, rounding or a kink holds it."""
 
 
