@@ -55,11 +55,13 @@ class Surface:
         self.marginal, self.data, self.prior = marginal, data, prior
         self.coordinates = coordinates or Coordinates.plain(marginal.hierarchy.n_population)
         self.over = mesh()
-        cut = chunked(data, devices=1 if self.over is None else self.over.size, shuffled=True)
+        wanted = max(SAMPLE, A_VALUE * marginal.hierarchy.n_population)
+        many = WORTH * wanted <= data.n_subjects
+        cut = chunked(data, devices=1 if self.over is None else self.over.size, shuffled=many)
         self.parts = tuple(spread(part, self.over) for part in cut)
         self.evaluations = 0
-        few, of_few = shared(self.parts, self.over, max(SAMPLE, A_VALUE * marginal.hierarchy.n_population))
-        self._few = of_few if WORTH * few <= data.n_subjects else None
+        few, of_few = shared(self.parts, self.over, wanted)
+        self._few = of_few if many and WORTH * few <= data.n_subjects else None
         self.share = None if self._few is None else shared(self.parts, self.over, data.n_subjects)[1]
         self.forget()
 
