@@ -47,8 +47,10 @@ $(READY): requirements.lock pyproject.toml .python-version
 demo: setup ## the shipped study end to end: the answer, and where the report is
 	@$(BIN)/dpm demo
 
+# Most of these tests' time goes into compiling what is run once: without LLVM's optimisations it is a third less. The slow
+# ones, the demo and the benchmarks run what users run.
 test: setup ## every test but the slow ones
-	$(PYTEST) -m "not slow"
+	JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PYTEST) -m "not slow"
 
 test-slow: setup ## the tests that take minutes
 	$(PYTEST) -m slow
