@@ -1,5 +1,6 @@
 """`Chunks`: subjects in parts of one shape, worked on one after the other in what memory and cache hold."""
 
+import math
 from dataclasses import dataclass, field
 
 import jax
@@ -35,12 +36,15 @@ class Chunks:
         structure: of the records of one.
         counted: where a column is a subject; elsewhere it repeats the last one and counts for nothing.
         n_subjects: of all parts.
+        shuffled: whether subjects are in an order of chance, so that the first chunks are a fair sample of them, and
+            not in the cohort's.
     """
 
     arrays: tuple[Array, ...]
     counted: Bool[Array, "chunk subject"]
     structure: PyTreeDef = field(metadata={"static": True})
     n_subjects: int = field(metadata={"static": True})
+    shuffled: bool = field(default=False, metadata={"static": True})
 
     @property
     def first(self) -> Records:
@@ -53,14 +57,15 @@ class Chunks:
 
     def split(self, values: Array | np.ndarray) -> Array:
         """An array whose last axis is the subjects, cut on the host as they are; axes `(chunk, ..., subject)`."""
-        places = _places(self.n_subjects, *self.counted.shape)
+        places = _places(self.n_subjects, self.counted.shape, self.shuffled)
         return jnp.asarray(np.moveaxis(np.asarray(values)[..., places], -2, 0))
 
     def join(self, values: Array | np.ndarray) -> np.ndarray:
         """The inverse of `split`, on the host."""
         whole = np.moveaxis(gathered(values), 0, -2)
         # The length is given: of an array without effects it cannot be inferred.
-        return whole.reshape(*whole.shape[:-2], whole.shape[-2] * whole.shape[-1])[..., : self.n_subjects]
+        flat = whole.reshape(*whole.shape[:-2], whole.shape[-2] * whole.shape[-1])[..., : self.n_subjects]
+        return flat[..., np.argsort(_order(self.n_subjects, shuffled=True))] if self.shuffled else flat
 
 
 def gathered(values: Array | np.ndarray) -> np.ndarray:
@@ -70,22 +75,29 @@ def gathered(values: Array | np.ndarray) -> np.ndarray:
     return np.asarray(values)
 
 
-def _places(subjects: int, parts: int, size: int) -> np.ndarray:
-    return np.minimum(np.arange(parts * size), subjects - 1).reshape(parts, size)
+def _order(subjects: int, shuffled: bool) -> np.ndarray:
+    """Positions in the order in which they are cut; shuffled always alike."""
+    return np.random.default_rng(0).permutation(subjects) if shuffled else np.arange(subjects)
 
 
-def chunked(data: Data, *, cells: int | None = None, devices: int = 1) -> tuple[Chunks, ...]:
+def _places(subjects: int, shape: tuple[int, ...], shuffled: bool) -> np.ndarray:
+    whole = np.minimum(np.arange(math.prod(shape)), subjects - 1)
+    return _order(subjects, shuffled)[whole].reshape(shape)
+
+
+def chunked(data: Data, *, cells: int | None = None, devices: int = 1, shuffled: bool = False) -> tuple[Chunks, ...]:
     """Every bucket, or the whole, cut into chunks of about `cells` cells; as many as `devices`, or a multiple of it.
 
     Args:
         data: of all subjects.
         cells: visits times subjects of a chunk; what suits the kind of device where it is not given.
         devices: over which chunks are to be spread.
+        shuffled: see `Chunks`; one chunk has nothing to choose from and is left as it is.
     """
     if cells is None:
         cells = CELLS.get(jax.default_backend(), CELLS["gpu"])
     wholes = data.parts if isinstance(data, Buckets) else (data,)
-    return tuple(_cut(whole, cells, devices) for whole in wholes)
+    return tuple(_cut(whole, cells, devices, shuffled) for whole in wholes)
 
 
 def divided(data: Data, parts: tuple[Chunks, ...], values: Array | np.ndarray) -> tuple[Array, ...]:
@@ -94,17 +106,18 @@ def divided(data: Data, parts: tuple[Chunks, ...], values: Array | np.ndarray) -
     return tuple(part.split(own) for part, own in zip(parts, columns, strict=True))
 
 
-def _cut(records: Records, cells: int, devices: int) -> Chunks:
+def _cut(records: Records, cells: int, devices: int, shuffled: bool) -> Chunks:
     subjects = records.n_subjects
     size = max(LEAST, cells // max(1, records.time.shape[0]))
     parts = max(1, -(-subjects // size))
     parts = -(-parts // devices) * devices
     size = -(-subjects // parts)
-    places = _places(subjects, parts, size)
+    shuffled = shuffled and parts > 1
+    places = _places(subjects, (parts, size), shuffled)
     counted = np.arange(parts * size).reshape(parts, size) < subjects
     leaves, structure = jax.tree_util.tree_flatten(records)
     cut = tuple(jnp.asarray(np.moveaxis(np.asarray(leaf)[..., places], -2, 0)) for leaf in leaves)
-    return Chunks(cut, jnp.asarray(counted), structure, subjects)
+    return Chunks(cut, jnp.asarray(counted), structure, subjects, shuffled)
 
 
 def mesh() -> Mesh | None:

@@ -5,12 +5,18 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
+from dpm.inference.descent import descend
+from dpm.inference.evaluation import Evaluated
 from dpm.inference.faults import Fault
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.surface import Evaluated, Surface
+from dpm.inference.surface import Surface
 
 LEAST = 1e-8
 """An eigenvalue of an information with a unit diagonal that is above rounding."""
+
+SETTLED, PER = 1e7 * float(np.finfo(float).eps), 1_000
+"""Relative gain of a step at which the first search ends, of so many subjects; of more it ends at as many log units. Of
+100,000 the same share would be 4e-3: too early on a ridge of a spread and its levels, where it curves downwards."""
 
 LOOSEST = 10.0
 """Standard error of a logarithm, such as that of a spread, above which it is not determined."""
@@ -47,10 +53,27 @@ class _Objective:
         return number, direction
 
 
-def climb(surface: Surface, start: np.ndarray, tolerance: float, unit: np.ndarray) -> Summit | Fault:
-    """L-BFGS, then Newton steps until the squared decrement is below `tolerance`.
+def ascend(surface: Surface, start: np.ndarray, tolerance: float, unit: np.ndarray) -> Summit | Fault:
+    """`climb`, of many subjects first that of a sample, and from its maximum, with its information, that of all.
 
-    The information is taken by forward differences where the first search ended, which serves for Newton steps, and
+    A search from a start needs hundreds of evaluations, which a sample has for little, and one from there some twenty.
+    Where either fails, as of a sample that lacks a level of a group, all subjects are climbed from the start.
+    """
+    if (sample := surface.sample()) is not None:
+        found = climb(sample, start, tolerance, unit)
+        if isinstance(found, Summit):
+            found = climb(surface, found.point, tolerance, unit, found.information)
+        if isinstance(found, Summit):
+            return found
+    return climb(surface, start, tolerance, unit)
+
+
+def climb(
+    surface: Surface, start: np.ndarray, tolerance: float, unit: np.ndarray, information: np.ndarray | None = None
+) -> Summit | Fault:
+    """L-BFGS, then quasi-Newton steps until the squared decrement is below `tolerance`.
+
+    The information is taken by forward differences where the first search ended, which serves for such steps, and
     again by central ones at the maximum, with steps of 1/1000 of the standard errors then known. There every subject's
     mode is searched for once more from a grid, and where one has a better one the search goes on with that.
 
@@ -59,6 +82,7 @@ def climb(surface: Surface, start: np.ndarray, tolerance: float, unit: np.ndarra
         start: where to begin, in the coordinates of the surface.
         tolerance: on the squared Newton decrement.
         unit: what the first search counts each value in.
+        information: at the start, where it is about known and positive definite: there is then no first search.
     """
     surface.forget()
     objective = _Objective(surface)
@@ -66,18 +90,15 @@ def climb(surface: Surface, start: np.ndarray, tolerance: float, unit: np.ndarra
     if not np.isfinite(objective.worst):
         return surface.explain(start)
 
-    def in_units(point: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = objective(point * unit)
-        return value, slope * unit
-
-    rough = minimize(in_units, start / unit, jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 20})
-    point = np.asarray(rough.x) * unit
-    information = surface.information(point, _first_steps(surface, point), both=False)
+    point = np.asarray(start)
+    if information is None:
+        point = _searched(objective, point, unit, SETTLED * min(1.0, PER / surface.data.n_subjects))
+        information = surface.information(point, _first_steps(surface, point), both=False)
     for _ in range(12):
         if not np.all(np.isfinite(information)):
             return surface.explain(point)
-        if _rises(information):
-            point = _newton(objective, point, information, tolerance * 1e-2)
+        if np.all(np.diag(information) > 0) and (curved := _upright(information)) is not None:
+            point = descend(objective, point, curved, tolerance * 1e-2)
         information = surface.information(point, _steps(surface, point, np.diag(information)))
         if not np.all(np.isfinite(information)):
             return surface.explain(point)
@@ -91,7 +112,30 @@ def climb(surface: Surface, start: np.ndarray, tolerance: float, unit: np.ndarra
     return Fault("the search did not come to rest: the objective is not smooth there")
 
 
-def _rises(information: np.ndarray) -> bool:
+def _searched(objective: _Objective, start: np.ndarray, unit: np.ndarray, settled: float) -> np.ndarray:
+    """Where L-BFGS comes to."""
+
+    def in_units(point: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = objective(point * unit)
+        return value, slope * unit
+
+    rough = minimize(
+        in_units, start / unit, jac=True, method="L-BFGS-B", options={"maxiter": 500, "maxcor": 20, "ftol": settled}
+    )
+    return np.asarray(rough.x) * unit
+
+
+def _upright(information: np.ndarray) -> np.ndarray | None:
+    """The information, downward curvatures turned upwards: steps lead away from a saddle; none where one is flat."""
+    root = np.sqrt(np.diag(information))
+    values, vectors = np.linalg.eigh(information / np.outer(root, root))
+    if values[0] > LEAST:
+        return information
+    return (vectors * np.abs(values)) @ vectors.T * np.outer(root, root) if np.min(np.abs(values)) > LEAST else None
+
+
+def rises(information: np.ndarray) -> bool:
+    """Whether an information is positive definite, above rounding."""
     return bool(np.all(np.diag(information) > 0)) and flattest(information)[0] > LEAST
 
 
@@ -106,25 +150,6 @@ def loaded(names: list[str], direction: np.ndarray) -> str:
     """The values that a direction is mostly made of."""
     loading = np.abs(direction)
     return ", ".join(names[k] for k in np.argsort(-loading)[:4] if loading[k] > 0.1)
-
-
-def _newton(objective: _Objective, point: np.ndarray, information: np.ndarray, tolerance: float) -> np.ndarray:
-    """Newton steps with one information, each halved until it helps, until below the tolerance or no longer quick."""
-    last = np.inf
-    value, slope = objective(point)
-    for _ in range(10):
-        step = np.linalg.solve(information, slope)
-        decrement = float(slope @ step)
-        if decrement < tolerance or decrement > 0.25 * last:
-            break
-        share, last, rounding = 1.0, decrement, 1e-12 * abs(value)
-        trial = objective(point - step)
-        while trial[0] > value - 1e-4 * share * decrement + rounding and share > 1e-4:
-            share /= 2
-            trial = objective(point - share * step)
-        point = point - share * step
-        value, slope = trial
-    return point
 
 
 def _first_steps(surface: Surface, point: np.ndarray) -> np.ndarray:

@@ -99,10 +99,35 @@ class Coordinates(NamedTuple):
         x = np.where(self.scaled, (vector - spread * self.pull / precision) * np.sqrt(precision), vector)
         return np.where(self.bends, straightened(np.where(self.bends, vector - self.origin, 0.0)), x)
 
+    def information(self, x: np.ndarray, information: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        r"""That of $x$ by a log density of the coordinates, from that by population values at the same place.
+
+        With $F$ minus the log density of these and $J = \mathrm{d}\varphi/\mathrm{d}x$ it is
+        $J^\top (\nabla^2 F) J + \sum_k \partial_k F\,\nabla^2\varphi_k - \nabla^2 \log|J|$.
+
+        Args:
+            x: the place.
+            information: $\nabla^2 F$.
+            slope: $\nabla F$.
+        """
+        along, bend = (np.asarray(part) for part in _turned(jnp.asarray(x), self, jnp.asarray(slope)))
+        return along.T @ information @ along + bend
+
     def _given(self, straight: Any, xp: Any) -> tuple[Any, Any]:
         """The spread of each value, and the precision of the value given it; one where there is none."""
         spread = xp.exp(xp.where(self.scaled, straight[..., self.spread], 0.0))
         return spread, xp.where(self.scaled, 1.0 + self.known * spread**2, 1.0)
+
+
+@jax.jit
+def _turned(x: Vector, coordinates: Coordinates, slope: Vector) -> tuple[Array, Array]:
+    """The Jacobian of population values, and the curvature of what is linear in them, less that of the log volume."""
+
+    def linear(at: Vector) -> Float[Array, ""]:
+        vector, volume = coordinates.values(at)
+        return slope @ vector - volume
+
+    return jax.jacfwd(lambda at: coordinates.values(at)[0])(x), jax.hessian(linear)(x)
 
 
 @jax.jit

@@ -13,7 +13,7 @@ from dpm.cohort.buckets import Data
 from dpm.errors import InferenceError
 from dpm.inference.accuracy import HIGHER, shift_of_maximum
 from dpm.inference.bend import log_slope
-from dpm.inference.climb import LEAST, Summit, climb, flattest, loaded
+from dpm.inference.climb import LEAST, Summit, ascend, climb, flattest, loaded, rises
 from dpm.inference.coordinates import Coordinates
 from dpm.inference.draws import Draws, host
 from dpm.inference.faults import Fault
@@ -44,7 +44,7 @@ class Optimum(NamedTuple):
         effects: every subject's conditional mode there.
         log_likelihood: of the data, effects integrated out at `level`, without the prior.
         decrement: squared Newton decrement; the optimum is within its root of a standard error.
-        evaluations: of the objective with its gradient, over all starts.
+        evaluations: of the objective with its gradient, over all starts, those of a sample left out.
         estimates: per population value on its natural scale: `estimate`, `se` (delta method).
     """
 
@@ -81,8 +81,9 @@ class Optimum(NamedTuple):
 class Laplace:
     r"""Fit by maximising $\log p(\varphi) + \sum_i \log p(y_i \mid \varphi)$, effects integrated out.
 
-    L-BFGS from the prior means, then Newton steps until the squared Newton decrement is below `tolerance`. Gradients
-    are exact (implicit); the Hessian is central differences of them. Draws come from the normal approximation at the
+    L-BFGS from the prior means, then quasi-Newton steps until the squared Newton decrement is below `tolerance`; of
+    many subjects, see `dpm.inference.surface`, by way of the maximum of a sample. Gradients are exact (implicit); the
+    Hessian is central differences of them. Draws come from the normal approximation at the
     maximum on the unconstrained scale. Levels of a group and the spread that multiplies them have coordinates of their
     own, see `dpm.inference.coordinates`, in which a posterior's maximum is looked for from that on the unconstrained
     scale: the spread's estimate is then the mode with its levels integrated out. Subjects are worked on in chunks, over
@@ -220,21 +221,29 @@ class Laplace:
             vector = start if attempt == 0 and start is not None else _start(surface, attempt, key=one)
             # Prior sds as units rescue a search on data far from unit size, and hamper one under very wide priors.
             unit = np.asarray(hierarchy.prior_unit()) if attempt else np.ones(np.shape(vector))
-            result = climb(surface, np.asarray(vector), self.tolerance, unit)
+            result = ascend(surface, np.asarray(vector), self.tolerance, unit)
             if isinstance(result, Summit):
                 return result
             tried.append(result)
         raise InferenceError("Laplace", "a well-determined maximum", *_failure(tried))
 
     def _with_products(self, surface: Surface, summit: Summit) -> tuple[Surface, Summit]:
-        """A posterior's maximum in coordinates for levels of groups, if it has such; there too the surface climbed."""
+        """A posterior's maximum in coordinates for levels of groups, if it has such; there too the surface climbed.
+
+        The information that is known there saves a first search; one that leads nowhere is forgotten.
+        """
         pairs = products(surface.marginal.hierarchy, surface.data) if surface.prior else {}
         if not pairs:
             return surface, summit
         coordinates = Coordinates.around(summit.point, np.linalg.inv(summit.information), pairs)
-        other = Surface(surface.marginal, surface.data, prior=True, coordinates=coordinates)
-        start = coordinates.of(summit.point)
-        found = climb(other, start, self.tolerance, np.ones(start.shape))
+        other = surface.within(coordinates)
+        start, unit = coordinates.of(summit.point), np.ones(summit.point.shape)
+        information = coordinates.information(start, summit.information, np.asarray(summit.found.slope))
+        found: Summit | Fault = Fault("")
+        if rises(information):
+            found = climb(other, start, self.tolerance, unit, information)
+        if isinstance(found, Fault):
+            found = climb(other, start, self.tolerance, unit)
         other.evaluations += surface.evaluations
         return (other, found) if isinstance(found, Summit) else (surface, summit)
 

@@ -13,6 +13,7 @@ from dpm.inference.chains import ChainMethod
 from dpm.inference.checkpoint import Checkpoint
 from dpm.inference.chunks import Chunks, chunked, divided
 from dpm.inference.draws import Draws, host
+from dpm.inference.evaluation import evaluate
 from dpm.inference.faults import located
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import Level, Marginal
@@ -21,7 +22,6 @@ from dpm.inference.refined import Facts, Refined, refined
 from dpm.inference.sampler import SETTINGS, facts, folder, sample, statistics
 from dpm.inference.sampling import joined
 from dpm.inference.start import Start
-from dpm.inference.surface import evaluate
 from dpm.inference.whitening import Whitening
 from dpm.types import Array, Key, Model, Sites
 

@@ -1,167 +1,33 @@
-"""A marginal objective over population values: its value, gradient and information, subjects in chunks."""
+"""A marginal objective over population values as searches see it: coordinates, and modes kept as warm starts."""
 
-from functools import partial
-from typing import NamedTuple
+from copy import copy
 
 import jax
 import numpy as np
-from jax import lax
 from jax import numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
 
 from dpm.cohort.buckets import Buckets, Data
-from dpm.inference.chunks import AXIS, Chunks, chunked, divided, gathered, mesh, spread
+from dpm.inference.chunks import chunked, divided, gathered, mesh, spread
 from dpm.inference.coordinates import Coordinates
+from dpm.inference.evaluation import Evaluated, Starts, Vector, all_totals, evaluate, scores, shared
 from dpm.inference.faults import Fault, fault_of
 from dpm.inference.marginal import Marginal
-from dpm.types import Array, Bool, Float
-
-Vector = Float[Array, " population"]
-Starts = tuple[Float[Array, "_chunk effect _subject"], ...]
-type Item = tuple[Array, Array, tuple[Array, ...]]
-"""Of one chunk: where searches begin, which columns are subjects, and their records."""
-
-
-class Subjects(NamedTuple):
-    """What is known of the subjects of one part, all with the axes of its chunks.
-
-    Attributes:
-        log_marginal: each subject's, zero for what is no subject.
-        effects: conditional modes; where one was not found, where the search began.
-        converged: whether it was found.
-    """
-
-    log_marginal: Float[Array, "*_chunk _subject"]
-    effects: Float[Array, "*_chunk effect _subject"]
-    converged: Bool[Array, "*_chunk _subject"]
-
-
-class Evaluated(NamedTuple):
-    """One evaluation.
-
-    Attributes:
-        negative: minus the objective.
-        slope: its gradient.
-        log_likelihood: of the data, without the prior.
-        subjects: per part.
-    """
-
-    negative: Float[Array, ""]
-    slope: Vector
-    log_likelihood: Float[Array, ""]
-    subjects: tuple[Subjects, ...]
-
-
-@partial(jax.jit, static_argnums=(1, 2, 3))
-def evaluate(
-    vector: Vector, marginal: Marginal, prior: bool, over: Mesh | None, starts: Starts, parts: tuple[Chunks, ...]
-) -> Evaluated:
-    r"""$-\sum_i \log p(y_i \mid \varphi) - \log p(\varphi)$ with its gradient, chunk after chunk.
-
-    The gradient of a chunk is taken before the next one begins, so that memory holds one chunk's intermediate values
-    however many there are, and a search for modes ends with the slowest subject of its chunk.
-
-    Args:
-        vector: population values, unconstrained scale.
-        marginal: of the subjects' effects, at its level.
-        prior: whether the prior is part of the objective.
-        over: devices over which chunks are spread.
-        starts: where the searches for modes begin, per part.
-        parts: the subjects.
-    """
-
-    def outside(at: Vector) -> Float[Array, ""]:
-        return -marginal.hierarchy.log_population(at, parts[0].first, prior=prior)
-
-    negative, slope = jax.value_and_grad(outside)(vector)
-    total, found = jnp.zeros(()), []
-    for part, start in zip(parts, starts, strict=True):
-        value, own, subjects = _over_devices(vector, marginal, over, start, part)
-        total, slope = total + value, slope - own
-        found.append(subjects)
-    return Evaluated(negative - total, slope, total, tuple(found))
-
-
-def _over_devices(
-    vector: Vector, marginal: Marginal, over: Mesh | None, start: Array, part: Chunks
-) -> tuple[Array, Vector, Subjects]:
-    """A part's sum, on every device its own chunks."""
-
-    def own(at: Vector, begin: Array, counted: Array, arrays: tuple[Array, ...]) -> tuple[Array, Vector, Subjects]:
-        value, slope, subjects = _chunk_by_chunk(at, marginal, begin, counted, arrays, part)
-        if over is None:
-            return value, slope, subjects
-        return lax.psum(value, AXIS), lax.psum(slope, AXIS), subjects
-
-    if over is None:
-        return own(vector, start, part.counted, part.arrays)
-    rows, whole = PartitionSpec(AXIS), PartitionSpec()
-    # The inner searches' loops mix values of a device with those of all, which the check of the types does not follow.
-    spread_out = jax.shard_map(
-        own, mesh=over, in_specs=(whole, rows, rows, rows), out_specs=(whole, whole, rows), check_vma=False
-    )
-    return spread_out(vector, start, part.counted, part.arrays)
-
-
-def _chunk_by_chunk(
-    vector: Vector, marginal: Marginal, start: Array, counted: Array, arrays: tuple[Array, ...], part: Chunks
-) -> tuple[Array, Vector, Subjects]:
-    def one(carry: tuple[Array, Vector], item: Item) -> tuple[tuple[Array, Vector], Subjects]:
-        begin, real, own = item
-        each, modes, move = marginal.log_marginal_and_slope(vector, part.records(own), begin, real)
-        effects = jnp.where(modes.converged, modes.effects, begin)
-        subjects = Subjects(each, effects, modes.converged)
-        return (carry[0] + jnp.sum(each), carry[1] + move), subjects
-
-    (value, slope), subjects = lax.scan(one, (jnp.zeros(()), jnp.zeros_like(vector)), (start, counted, arrays))
-    return value, slope, subjects
-
-
-@partial(jax.jit, static_argnums=(1, 2))
-def _totals(
-    vectors: Float[Array, "draw population"],
-    marginal: Marginal,
-    prior: bool,
-    starts: Starts,
-    parts: tuple[Chunks, ...],
-) -> Float[Array, " draw"]:
-    def of_part(vector: Vector, part: Chunks, start: Array) -> Array:
-        def of_chunk(item: Item) -> Array:
-            begin, real, own = item
-            return jnp.sum(jnp.where(real, marginal.log_marginal(vector, part.records(own), begin)[0], 0.0))
-
-        return jnp.sum(lax.map(of_chunk, (start, part.counted, part.arrays)))
-
-    def of_draw(vector: Vector) -> Array:
-        each = [of_part(vector, part, start) for part, start in zip(parts, starts, strict=True)]
-        outside = marginal.hierarchy.log_population(vector, parts[0].first, prior=True) if prior else jnp.zeros(())
-        return sum(each, outside)
-
-    return lax.map(of_draw, vectors)
-
-
-@partial(jax.jit, static_argnums=1)
-def scores(
-    vector: Vector, marginal: Marginal, starts: Starts, parts: tuple[Chunks, ...]
-) -> tuple[Float[Array, "_chunk _subject population"], ...]:
-    r"""Each subject's score, $\partial \log p(y_i \mid \varphi)/\partial\varphi$; zero for what is no subject."""
-
-    def of_part(part: Chunks, start: Array) -> Array:
-        def of_chunk(item: Item) -> Array:
-            begin, real, own = item
-            each = jax.jacfwd(lambda at: marginal.log_marginal(at, part.records(own), begin)[0])(vector)
-            return jnp.where(real[:, None], each, 0.0)
-
-        return lax.map(of_chunk, (start, part.counted, part.arrays))
-
-    return tuple(of_part(part, start) for part, start in zip(parts, starts, strict=True))
-
+from dpm.types import Array, Float
 
 GAIN = 1e-9
 """What a subject's likelihood gains by another mode that counts, relative to the objective."""
 
 APART = 10.0
 """How much worse than where the kept modes were found a point may be whose modes are kept instead [log units]."""
+
+SAMPLE = 1_000
+"""Subjects of a sample, at least: from its maximum, with its information, 44 values took 26 evaluations of 10,000."""
+
+A_VALUE = 20
+"""Subjects of a sample for each population value, at least."""
+
+WORTH = 4
+"""How many times as many subjects as a sample a cohort has where a sample is worth while."""
 
 
 @jax.jit
@@ -189,10 +55,39 @@ class Surface:
         self.marginal, self.data, self.prior = marginal, data, prior
         self.coordinates = coordinates or Coordinates.plain(marginal.hierarchy.n_population)
         self.over = mesh()
-        cut = chunked(data, devices=1 if self.over is None else self.over.size)
+        wanted = max(SAMPLE, A_VALUE * marginal.hierarchy.n_population)
+        many = WORTH * wanted <= data.n_subjects
+        cut = chunked(data, devices=1 if self.over is None else self.over.size, shuffled=many)
         self.parts = tuple(spread(part, self.over) for part in cut)
         self.evaluations = 0
+        few, of_few = shared(self.parts, self.over, wanted)
+        self._few = of_few if many and WORTH * few <= data.n_subjects else None
+        self.share = None if self._few is None else shared(self.parts, self.over, data.n_subjects)[1]
         self.forget()
+
+    def sample(self) -> "Surface | None":
+        """The objective of some subjects by chance, as many as all in weight; none where all are not many more.
+
+        It is computed by what computes that of all: nothing is compiled or stored anew. Buckets are sampled each on its
+        own.
+        """
+        if self._few is None:
+            return None
+        other = self._copy()
+        other.share, other._few = self._few, None
+        return other
+
+    def within(self, coordinates: Coordinates) -> "Surface":
+        """The same objective in other coordinates, the records not stored anew."""
+        other = self._copy()
+        other.coordinates = coordinates
+        return other
+
+    def _copy(self) -> "Surface":
+        other = copy(self)
+        other.evaluations = 0
+        other.forget()
+        return other
 
     def forget(self) -> None:
         """Begin the next searches for modes as if none had been found."""
@@ -216,11 +111,11 @@ class Surface:
         """The objective and its gradient; the modes found are where the next search begins, unless far worse."""
         x = jnp.asarray(point)
         vector, volume = (x, 0.0) if self.coordinates.is_plain else _placed(x, self.coordinates)
-        found = evaluate(vector, self.marginal, self.prior, self.over, self.starts, self.parts)
+        found = evaluate(vector, self.marginal, self.prior, self.over, self.starts, self.parts, self.share)
         if not self.coordinates.is_plain:
-            share = 1.0 if self.prior else 0.0
-            slope = _pulled(x, self.coordinates, found.slope, jnp.asarray(-share))
-            found = found._replace(negative=found.negative - share * volume, slope=slope)
+            counts = 1.0 if self.prior else 0.0
+            slope = _pulled(x, self.coordinates, found.slope, jnp.asarray(-counts))
+            found = found._replace(negative=found.negative - counts * volume, slope=slope)
         if (negative := float(found.negative)) <= self.kept + APART:
             self.kept, self.starts = negative, tuple(subjects.effects for subjects in found.subjects)
         self.evaluations += 1
@@ -243,7 +138,7 @@ class Surface:
 
     def totals(self, vectors: Float[Array, "draw population"]) -> Float[np.ndarray, " draw"]:
         """The objective, not minus it, at several population vectors, all searches from where they last began."""
-        return gathered(_totals(vectors, self.marginal, self.prior, self.starts, self.parts))
+        return gathered(all_totals(vectors, self.marginal, self.prior, self.starts, self.parts))
 
     def slope(self, point: Array | np.ndarray) -> np.ndarray:
         """The gradient alone."""

@@ -18,9 +18,10 @@ from numpyro import distributions as dist
 import dpm
 from dpm.inference import chunks
 from dpm.inference.draws import Draws
+from dpm.inference.evaluation import evaluate
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import Marginal
-from dpm.inference.surface import Surface, evaluate
+from dpm.inference.surface import Surface
 from experiments.benchmarks import programs, simulators
 from experiments.benchmarks.timing import markdown, shown
 

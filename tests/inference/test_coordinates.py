@@ -14,6 +14,7 @@ from scipy.stats import multivariate_normal, norm
 import dpm
 from dpm.cohort.outcome_role import OutcomeRole
 from dpm.errors import InferenceError
+from dpm.inference import climb as climbing
 from dpm.inference.coordinates import Coordinates
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
@@ -79,6 +80,22 @@ def test_they_are_a_change_of_variables() -> None:
         assert float(volume) == pytest.approx(float(determinant), abs=1e-12)
     stack = np.random.default_rng(2).normal(size=(3, 4))
     np.testing.assert_allclose(found.of(stack)[1], found.of(stack[1]))
+
+
+def test_an_information_follows_to_coordinates() -> None:
+    """Against the second derivative of a density of the coordinates, of which that by population values is known."""
+    root = np.random.default_rng(3).normal(size=(4, 4))
+    inverse, centre = root @ root.T + np.eye(4), np.array([0.3, -0.7, -0.5, 0.2])
+    at = np.array([0.5, -1.0, -0.8, 0.4])
+    coordinates = Coordinates.around(at, np.linalg.inv(inverse), {0: 2, 1: 2})
+    x = coordinates.of(at)
+
+    def negative(point: jax.Array) -> jax.Array:
+        vector, volume = coordinates.values(point)
+        return 0.5 * (vector - centre) @ inverse @ (vector - centre) - volume
+
+    found = coordinates.information(x, inverse, inverse @ (at - centre))
+    np.testing.assert_allclose(found, jax.hessian(negative)(jnp.asarray(x)), rtol=1e-10, atol=1e-12)
 
 
 def test_plain_ones_change_nothing() -> None:
@@ -165,6 +182,26 @@ def test_the_mode_of_a_spread_is_that_with_its_levels_integrated_out(cohort: dpm
     plain.begin_at(optimum.effects)
     joint = Laplace(objective="map")._climbed(plain, key=KEY).point
     assert np.exp(joint[place]) > 1.3 * np.exp(exact.x)
+
+
+def test_a_ridge_that_curves_downwards_is_left(cohort: dpm.Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first search that ends early on the ridge of a spread and its levels, where the information is not positive."""
+    data = cohort.records()
+    marginal = Marginal(Hierarchy.of(SMALL, data))
+    start, unit = np.asarray(marginal.hierarchy.prior_centre()), np.ones(marginal.hierarchy.n_population)
+    best, least = climbing.climb(Surface(marginal, data, prior=True), start, 1e-10, unit), []
+    upright = climbing._upright
+
+    def seen(information: np.ndarray) -> np.ndarray | None:
+        least.append(climbing.flattest(information)[0])
+        return upright(information)
+
+    monkeypatch.setattr(climbing, "SETTLED", 0.03)
+    monkeypatch.setattr(climbing, "_upright", seen)
+    found = climbing.climb(Surface(marginal, data, prior=True), start, 1e-10, unit)
+    assert least[0] < 0.0
+    assert isinstance(best, climbing.Summit) and isinstance(found, climbing.Summit)
+    np.testing.assert_allclose(found.point, best.point, atol=1e-5)
 
 
 @pytest.mark.slow
