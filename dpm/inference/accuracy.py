@@ -38,7 +38,8 @@ class Accuracy(NamedTuple):
         finer: the finer level, in words.
         pareto_k: shape of the tail of the weights from the coarser posterior to the finer.
         variation: coefficient of variation of these weights.
-        shift: largest move of a mean under these weights [posterior standard deviations].
+        shift: largest move of a mean under these weights [posterior standard deviations]; infinite where a finer level
+            could not be computed or draws of a value are all the same, which tells nothing.
         widening: largest ratio, over or under one, of an sd under these weights to the one without.
         of: the value whose mean moves most.
         log_likelihood: mean of the finer log likelihood less the coarser.
@@ -70,6 +71,8 @@ class Accuracy(NamedTuple):
             return cls(name, np.inf, np.inf, np.inf, np.inf, "", float("nan"), np.zeros(0))
         share, k = smoothed(apart)
         weights = np.exp(apart - apart.max())
+        if np.any(np.ptp(draws, axis=0) == 0.0):
+            return cls(name, k, np.inf, np.inf, np.inf, "", float(apart.mean()), share)
         shift = np.abs(share @ draws - draws.mean(axis=0)) / draws.std(axis=0)
         ratio = ratios_of_sd(draws, share)
         at = int(np.argmax(shift))

@@ -45,7 +45,7 @@ class MarginalNUTS:
     Attributes:
         level: accuracy of the integral, see `Marginal`.
         n_nodes: nodes per effect for `level="quadrature"`, points in all for `level="qmc"`.
-        checked: draws at which levels are compared.
+        checked: draws at which levels are compared; 30 at least, of fewer no tail can be told.
         most_shift: of a posterior mean under the next level, beyond which draws are weighed [posterior standard
             deviations].
         chains, warmup, draws, target_accept, max_tree_depth, dispersion, chain_method, progress, checkpoint: as `NUTS`.

@@ -8,7 +8,7 @@ from jax import numpy as jnp
 
 from dpm.cohort.buckets import Data
 from dpm.inference.accuracy import HIGHER, Accuracy, accuracy, described, finer
-from dpm.inference.importance import effective_size
+from dpm.inference.importance import FEWEST, effective_size
 from dpm.inference.marginal import Marginal
 from dpm.inference.progress import Line
 from dpm.inference.surface import Surface
@@ -16,6 +16,11 @@ from dpm.types import Array, Float, Int, Key
 
 PIECE = 50
 """Draws that are weighed between two signs of life, and between two moments at which Ctrl-C is heard."""
+
+LEAST_COUNT = 50.0
+"""Effective draws that weights leave a chain, at least. Where a mean moves by $d$ sd, that of $n$ such draws stays
+about $d/n$ short of it, in every chain alike, so that no comparison of chains shows it; and a tail of weights that has not
+been seen, whose Pareto k looks well, leaves few."""
 
 type Facts = dict[str, float | str | list[str]]
 
@@ -76,7 +81,8 @@ def refined(
 
     Returns:
         draws within `most_shift` of the next level; or why there are none: a finer level cannot be computed, weights
-        are too uneven, or the level after the one that weighed them moves a mean too far.
+        are too uneven, a chain is left with fewer than `LEAST_COUNT` effective draws, or the level after the one that
+        weighed them moves a mean too far.
 
     Source: Vihola, Helske & Franks 2020, Scandinavian Journal of Statistics 47, 1339-1376, doi 10.1111/sjos.12492.
     """
@@ -93,7 +99,10 @@ def refined(
         return _unreached(whole, most_shift)
     if whole.shift <= most_shift:  # what too few draws had said otherwise
         return Refined(unmoved, _facts(whole))
-    places = resampled(whole.share.reshape(vectors.shape[:2]), key=choice_key)
+    share = whole.share.reshape(vectors.shape[:2])
+    if (fewest := _fewest(share)) < LEAST_COUNT:
+        return _too_few(whole, fewest, most_shift)
+    places = resampled(share, key=choice_key)
     moved = jnp.take_along_axis(vectors, jnp.asarray(places)[:, :, None], axis=1)
     after = accuracy(exact, records, _some(moved, checked), effects, key=second_key)
     if not _near(after, most_shift):
@@ -123,10 +132,16 @@ def resampled(share: Float[np.ndarray, "chain draw"], *, key: Key) -> Int[np.nda
     return np.minimum(places, draws - 1)
 
 
+def _fewest(share: Float[np.ndarray, "chain draw"]) -> float:
+    """Effective draws of the chain with fewest, each by its own weights; none where all of a chain's are zero."""
+    sums, squares = share.sum(axis=1), (share**2).sum(axis=1)
+    return float(np.min(np.divide(sums**2, squares, out=np.zeros(len(share)), where=squares > 0.0)))
+
+
 def _some(vectors: Float[Array, "chain draw population"], count: int) -> Float[Array, "_count population"]:
-    """So many of all draws, evenly."""
+    """So many of all draws, evenly; not fewer than weights can be judged by."""
     flat = vectors.reshape(-1, vectors.shape[-1])
-    return flat[np.linspace(0, len(flat) - 1, min(count, len(flat))).astype(int)]
+    return flat[np.linspace(0, len(flat) - 1, min(max(count, FEWEST), len(flat))).astype(int)]
 
 
 def _near(found: Accuracy, most_shift: float) -> bool:
@@ -175,7 +190,19 @@ def _facts(found: Accuracy) -> Facts:
 
 def _unreached(found: Accuracy, most_shift: float) -> Unreached:
     expected = f"a marginal likelihood within {most_shift} posterior sd of the next level's"
+    if not np.isnan(found.log_likelihood) and not np.isfinite(found.shift):
+        do = "Look at the sampler: give it more warmup, or other starts; and compare more draws (`checked`)."
+        return Unreached(
+            expected, "draws of a value that are all the same, of which nothing can be told", do, lost=False
+        )
     if not np.isfinite(found.shift):
         return Unreached(expected, f"none under {found.finer} at some draws", HIGHER, lost=True)
     got = f"{found.shift:.2f} sd at {found.of} under {found.finer}, Pareto k {found.pareto_k:.2f}"
     return Unreached(expected, got, HIGHER, lost=False)
+
+
+def _too_few(found: Accuracy, fewest: float, most_shift: float) -> Unreached:
+    near = f"a marginal likelihood within {most_shift} posterior sd of the next level's"
+    expected = f"{near}, or weights by it that leave every chain {LEAST_COUNT:.0f} effective draws"
+    got = f"{found.shift:.2f} sd at {found.of} under {found.finer}, whose weights leave a chain {fewest:.0f}"
+    return Unreached(expected, got, f"Take more draws where some are left. {HIGHER}", lost=False)
