@@ -29,7 +29,8 @@ def descend(
     $$H \leftarrow H - \frac{H s s^\top H}{s^\top H s} + \frac{y y^\top}{s^\top y}$$
 
     (BFGS; left out where $s^\top y$ is not positive). An information that is wrong by a tenth or a half, as that of a
-    sample or of a place near by, serves as well as one taken anew, which costs a gradient or two a value.
+    sample or of a place near by, serves as well as one taken anew, which costs a gradient or two a value. Where no share
+    of a step helps, and the least still leads up by more than a whole one was to gain, the steps end before it.
 
     Args:
         objective: to minimise; large where it cannot be computed.
@@ -50,6 +51,8 @@ def descend(
         while trial[0] > value - 1e-4 * share * decrements[-1] + rounding and share > 1e-4:
             share /= 2
             trial = objective(point + share * step)
+        if trial[0] > value + max(decrements[-1], rounding):  # a wall that no share of the step stays before
+            break
         information = _learned(information, share * step, trial[1] - slope)
         point = point + share * step
         value, slope = trial

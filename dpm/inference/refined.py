@@ -19,8 +19,8 @@ PIECE = 50
 
 LEAST_COUNT = 50.0
 """Effective draws that weights leave a chain, at least. Where a mean moves by $d$ sd, that of $n$ such draws stays
-about $d/n$ short of it, in every chain alike, so that no comparison of chains shows it; and a tail of weights that has not
-been seen, whose Pareto k looks well, leaves few."""
+about $d/n$ short of it, in every chain alike, so that no comparison of chains shows it; and a tail of weights that has
+not been seen, whose Pareto k looks well, leaves few."""
 
 type Facts = dict[str, float | str | list[str]]
 

@@ -66,3 +66,12 @@ def test_past_a_wall_and_along_a_hump() -> None:
 
     found = descend(valley, np.array([2.8]), np.array([[0.05]]), 1e-16)
     np.testing.assert_allclose(found, 0.0, atol=1e-7)
+
+
+def test_it_ends_before_a_wall_that_is_too_near() -> None:
+    """And not in it, where nothing can be computed: an information far too small makes every step too long."""
+
+    def walled(point: np.ndarray) -> tuple[float, np.ndarray]:
+        return (1e4, np.zeros(1)) if point[0] > 1e-6 else (float(-point[0]), -np.ones(1))
+
+    np.testing.assert_array_equal(descend(walled, np.zeros(1), np.array([[1e-3]]), 1e-12), 0.0)
