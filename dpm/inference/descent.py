@@ -29,8 +29,8 @@ def descend(
     $$H \leftarrow H - \frac{H s s^\top H}{s^\top H s} + \frac{y y^\top}{s^\top y}$$
 
     (BFGS; left out where $s^\top y$ is not positive). An information that is wrong by a tenth or a half, as that of a
-    sample or of a place near by, serves as well as one taken anew, which costs a gradient or two a value. Where no share
-    of a step helps, and the least still leads up by more than a whole one was to gain, the steps end before it.
+    sample or of a place near by, serves as well as one taken anew, which costs a gradient or two a value. Where no
+    share of a step helps, and the least still leads up by more than a whole one was to gain, the steps end before it.
 
     Args:
         objective: to minimise; large where it cannot be computed.
