@@ -109,7 +109,8 @@ def refined(
         return _unreached(after, most_shift)
     note = (
         f"draws of MarginalNUTS at level {described(marginal)} were weighed by {whole.finer}, which moves the mean of "
-        f"{whole.of} by {whole.shift:.2f} sd: {effective_size(whole.share):,.0f} of {whole.share.size:,} count."
+        f"{whole.of} by {whole.shift:.2f} sd: as many as {effective_size(whole.share):,.0f} of {whole.share.size:,} "
+        "count, were they independent."
     )
     facts: Facts = {
         "weighed_by": whole.finer,
