@@ -22,6 +22,10 @@ LEAST_COUNT = 50.0
 about $d/n$ short of it, in every chain alike, so that no comparison of chains shows it; and a tail of weights that has
 not been seen, whose Pareto k looks well, leaves few."""
 
+MOST_WIDENING = 1.2
+"""Ratio of an sd under the next level to that without, either way, above which draws are weighed though no mean moves:
+an interval would be as much too short or too long."""
+
 type Facts = dict[str, float | str | list[str]]
 
 
@@ -62,7 +66,7 @@ def refined(
     progress: bool,
     key: Key,
 ) -> Refined | Unreached:
-    r"""Compare `checked` draws with the next level; where it moves a mean too far, weigh all draws by it.
+    r"""Compare `checked` draws with the next level; where it moves a mean or an sd too far, weigh all draws by it.
 
     Draws $\varphi_s$ of $\tilde p(\varphi \mid y)$, that of a level, become draws of the next level's by the weights
     $w_s \propto p'(y \mid \varphi_s) / \tilde p(y \mid \varphi_s)$, Pareto-smoothed over all chains. Within each chain
@@ -82,7 +86,7 @@ def refined(
     Returns:
         draws within `most_shift` of the next level; or why there are none: a finer level cannot be computed, weights
         are too uneven, a chain is left with fewer than `LEAST_COUNT` effective draws, or the level after the one that
-        weighed them moves a mean too far.
+        weighed them moves a mean too far or an sd by more than `MOST_WIDENING`.
 
     Source: Vihola, Helske & Franks 2020, Scandinavian Journal of Statistics 47, 1339-1376, doi 10.1111/sjos.12492.
     """
@@ -97,7 +101,7 @@ def refined(
     whole = _weighed(marginal, exact, records, vectors, effects, progress=progress)
     if not whole.reliable:
         return _unreached(whole, most_shift)
-    if whole.shift <= most_shift:  # what too few draws had said otherwise
+    if _near(whole, most_shift):  # what too few draws had said otherwise
         return Refined(unmoved, _facts(whole))
     share = whole.share.reshape(vectors.shape[:2])
     if (fewest := _fewest(share)) < LEAST_COUNT:
@@ -109,8 +113,8 @@ def refined(
         return _unreached(after, most_shift)
     note = (
         f"draws of MarginalNUTS at level {described(marginal)} were weighed by {whole.finer}, which moves the mean of "
-        f"{whole.of} by {whole.shift:.2f} sd: as many as {effective_size(whole.share):,.0f} of {whole.share.size:,} "
-        "count, were they independent."
+        f"{whole.of} by {whole.shift:.2f} sd and an sd by a factor of {whole.widening:.2f}: as many as "
+        f"{effective_size(whole.share):,.0f} of {whole.share.size:,} count, were they independent."
     )
     facts: Facts = {
         "weighed_by": whole.finer,
@@ -146,7 +150,7 @@ def _some(vectors: Float[Array, "chain draw population"], count: int) -> Float[A
 
 
 def _near(found: Accuracy, most_shift: float) -> bool:
-    return found.reliable and found.shift <= most_shift
+    return found.reliable and found.shift <= most_shift and found.widening <= MOST_WIDENING
 
 
 def _weighed(
@@ -198,12 +202,17 @@ def _unreached(found: Accuracy, most_shift: float) -> Unreached:
         )
     if not np.isfinite(found.shift):
         return Unreached(expected, f"none under {found.finer} at some draws", HIGHER, lost=True)
-    got = f"{found.shift:.2f} sd at {found.of} under {found.finer}, Pareto k {found.pareto_k:.2f}"
+    got = f"{_moved(found)} under {found.finer}, Pareto k {found.pareto_k:.2f}"
     return Unreached(expected, got, HIGHER, lost=False)
 
 
 def _too_few(found: Accuracy, fewest: float, most_shift: float) -> Unreached:
     near = f"a marginal likelihood within {most_shift} posterior sd of the next level's"
     expected = f"{near}, or weights by it that leave every chain {LEAST_COUNT:.0f} effective draws"
-    got = f"{found.shift:.2f} sd at {found.of} under {found.finer}, whose weights leave a chain {fewest:.0f}"
+    got = f"{_moved(found)} under {found.finer}, whose weights leave a chain {fewest:.0f}"
     return Unreached(expected, got, f"Take more draws where some are left. {HIGHER}", lost=False)
+
+
+def _moved(found: Accuracy) -> str:
+    widened = f", and an sd by a factor of {found.widening:.2f}" if found.widening > MOST_WIDENING else ""
+    return f"{found.shift:.2f} sd at {found.of}{widened}"

@@ -100,6 +100,20 @@ def test_a_draw_takes_its_density_and_its_divergence_along() -> None:
     np.testing.assert_array_equal(_of_places(steps, np.array([[0, 0, 2]]))["diverging"], [[True, True, False]])
 
 
+def test_an_sd_is_mended_where_no_mean_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    def narrower(x: np.ndarray) -> np.ndarray:
+        return -0.5 * (1.0 / 0.7**2 - 1.0) * x**2
+
+    found = by_log_ratios(monkeypatch, narrower, narrower, none)
+    assert isinstance(found, Refined)
+    assert float(found.facts["weighed_shift"]) < 0.1
+    moved = np.take_along_axis(np.asarray(DRAWS)[..., 0], found.places, axis=1)
+    assert moved.std() == pytest.approx(0.7, abs=0.06)
+    still = by_log_ratios(monkeypatch, narrower, narrower, lambda x: 2.0 * narrower(x))
+    assert isinstance(still, Unreached)
+    assert re.search(r"and an sd by a factor of 1\.[3-6]", still.got)
+
+
 Ratios = Callable[[np.ndarray], np.ndarray]
 
 
