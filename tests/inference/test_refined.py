@@ -238,3 +238,11 @@ def test_weights_are_judged_by_as_many_draws_as_that_takes(monkeypatch: pytest.M
     for checked in (1, 100):
         assert isinstance(refined(prepared, data, DRAWS, np.zeros((1, 10)), checked=checked, **settings), Refined)
     assert seen == [30, 100]
+
+
+def test_a_mean_that_lies_too_far_is_not_reached_by_many_draws_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = np.random.default_rng(6).standard_normal((2, 5_000, 1))
+    monkeypatch.setattr(f"{__name__}.DRAWS", jnp.asarray(many))
+    found = by_log_ratios(monkeypatch, far, far)
+    assert isinstance(found, Unreached)
+    assert re.search(r"1\.[56][0-9] sd at decay.* leave a chain [1-9][0-9]{2}$", found.got)
