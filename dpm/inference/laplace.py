@@ -148,6 +148,7 @@ class Laplace:
             "evaluations": optimum.evaluations,
             **shift,
             **weighing,
+            **self._joint(hierarchy, records, optimum),
             "seconds": perf_counter() - began,
         }
         return Draws(
@@ -155,6 +156,19 @@ class Laplace:
             estimates=optimum.estimates,
             facts=facts,
         )
+
+    def _joint(self, hierarchy: Hierarchy, records: Data, optimum: Optimum) -> dict[str, list[str]]:
+        """A note where a spread was maximised together with the levels that it multiplies, see `_with_products`."""
+        pairs = products(hierarchy, records) if self.objective == "map" and optimum.coordinates.is_plain else {}
+        if not pairs:
+            return {}
+        names = hierarchy.population_names()
+        spreads = ", ".join(sorted({names[spread] for spread in pairs.values()}))
+        note = (
+            f"the estimate of {spreads} is the joint maximum with the levels of the groups, which may lie far from the "
+            "mode with these integrated out: the search for that did not come to rest. Sample with MarginalNUTS()."
+        )
+        return {"notes": [note]}
 
     def _shift(self, marginal: Marginal, records: Data, optimum: Optimum, *, key: Key) -> dict[str, float | str]:
         """Facts of the next level of accuracy.

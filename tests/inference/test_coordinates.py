@@ -1,6 +1,7 @@
 """Coordinates of levels of groups: changes of variables, closed forms, and the mode of a spread of few levels."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from dpm.cohort.outcome_role import OutcomeRole
 from dpm.errors import InferenceError
 from dpm.inference import climb as climbing
 from dpm.inference.coordinates import Coordinates
+from dpm.inference.faults import Fault
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
 from dpm.inference.marginal import Marginal
@@ -182,6 +184,20 @@ def test_the_mode_of_a_spread_is_that_with_its_levels_integrated_out(cohort: dpm
     plain.begin_at(optimum.effects)
     joint = Laplace(objective="map")._climbed(plain, key=KEY).point
     assert np.exp(joint[place]) > 1.3 * np.exp(exact.x)
+
+
+def test_a_joint_maximum_that_is_kept_is_told(cohort: dpm.Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the climb in the coordinates of levels leads nowhere; not where it does."""
+    method = Laplace(objective="map", draws=10)
+    climbed = climbing.climb
+
+    def not_in_coordinates(surface: Surface, *rest: Any) -> climbing.Summit | Fault:
+        return climbed(surface, *rest) if surface.coordinates.is_plain else Fault("lost")
+
+    assert "notes" not in method.run(SMALL, cohort.records(), key=KEY).facts
+    monkeypatch.setattr("dpm.inference.laplace.climb", not_in_coordinates)
+    (note,) = method.run(SMALL, cohort.records(), key=KEY).facts["notes"]
+    assert "y_level_site_sd is the joint maximum" in note
 
 
 def test_a_ridge_that_curves_downwards_is_left(cohort: dpm.Cohort, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from dpm.inference.accuracy import Accuracy
 from dpm.inference.marginal_nuts import MarginalNUTS, _of_places
 from dpm.inference.refined import Refined, Unreached, refined, resampled
 
-from .examples import marginal, records
+from .examples import EXAMPLES, marginal, records
 
 KEY = jax.random.key(7)
 SUBJECTS, VISITS = 200, 3
@@ -211,10 +211,11 @@ def test_what_weights_do_not_mend_is_said(monkeypatch: pytest.MonkeyPatch, apart
 
 
 def test_a_run_is_refused_with_those_words() -> None:
-    """Of 45 draws a chain no weights leave 50."""
-    method = MarginalNUTS(chains=1, warmup=100, draws=45, progress=False)
-    with pytest.raises(InferenceError, match=r"MarginalNUTS: expected a marginal likelihood within 0.1 posterior sd"):
-        method.run(yes_or_no, answers(), key=KEY)
+    """Nearer than no shift at all is no level: all are weighed, and then the level after is too far as well."""
+    method = MarginalNUTS(chains=1, warmup=20, draws=60, progress=False, checked=30, most_shift=-1.0)
+    expected = r"within -1.0 posterior sd of the next level's, got 0.00 sd at decay under quadrature, 21 nodes"
+    with pytest.raises(InferenceError, match=expected):
+        method.run(EXAMPLES["wang_additive"].model, records("wang_additive"), key=KEY)
 
 
 def test_draws_that_are_all_the_same_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
