@@ -61,7 +61,8 @@ class Surface:
         self.parts = tuple(spread(part, self.over) for part in cut)
         self.evaluations = 0
         few, of_few = shared(self.parts, self.over, wanted)
-        self._few = of_few if many and WORTH * few <= data.n_subjects else None
+        # Whole chunks are a little more than was wanted; chunks of a GPU are so large that one may be everybody.
+        self._few = of_few if many and 2 * few <= data.n_subjects else None
         self.share = None if self._few is None else shared(self.parts, self.over, data.n_subjects)[1]
         self.forget()
 

@@ -163,3 +163,16 @@ def test_few_subjects_have_no_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     data = cohort(even())
     monkeypatch.setattr(surface, "A_VALUE", SUBJECTS // 8)
     assert Surface(Marginal(Hierarchy.of(grouped, data)), data, prior=False).sample() is None
+
+
+def test_whole_chunks_may_be_more_than_was_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 300 subjects 75 are wanted, a fourth, and three chunks of 30 have them; one chunk of all is no sample."""
+    data = cohort(even())
+    marginal = Marginal(Hierarchy.of(grouped, data))
+    monkeypatch.setattr(surface, "SAMPLE", 75)
+    sample = Surface(marginal, data, prior=False).sample()
+    assert sample is not None
+    taken = sample._join([own.log_marginal for own in sample.at(np.zeros(3)).subjects])
+    assert np.sum(taken != 0.0) == 90
+    monkeypatch.setitem(chunks.CELLS, "cpu", SUBJECTS * VISITS)
+    assert Surface(marginal, data, prior=False).sample() is None

@@ -60,7 +60,9 @@ def run(context: Context) -> str:
     description = describe_model(materials.model)
     description["limitations"] += posterior.provenance.get("notes", [])
     counts = {name: posterior.provenance[name] for name in ("n_subjects", "n_visits")}
-    said = in_words(method) + (f"; {REASON}{why.removeprefix('method: ')}" if why else "")
+    finer = posterior.provenance.get("weighed_by")
+    said = in_words(method) + (f", draws weighed by {finer}" if finer else "")
+    said += f"; {REASON}{why.removeprefix('method: ')}" if why else ""
     context.json("fit/model.json", {**description, **counts, "method": said})
     context.table("fit/parameters.csv", labelled(parameter_table(posterior), description["priors"]))
     return f"{posterior.n_draws:,} draws"
