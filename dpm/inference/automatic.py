@@ -38,8 +38,8 @@ def chosen(model: Model, records: Data, *, method: str = "auto") -> tuple[Method
       and the fit is refused where the next level of accuracy would move it by more than `MOST_SHIFT`.
     - Up to `FEW` subjects with at most `FEW_EFFECTS` effects each: `MarginalNUTS` by quadrature. Few subjects leave
       their spreads and correlations so uncertain that `NUTS`, which moves effects too, diverges: of 109 cohorts of 24
-      subjects with a logistic course the convergence gate would stop 78 of its fits, most for divergences; these had
-      none, and take three times as long (`growth` in experiments/sbc).
+      subjects with a logistic course the convergence gate would stop 78 of its fits, most for divergences; of these one
+      diverged, once, and they take three times as long (`growth` in experiments/sbc).
     - Otherwise `NUTS`, which is exact.
 
     Raises:

@@ -13,6 +13,7 @@ import xarray as xr
 from dpm.checks.convergence import Gate
 from dpm.errors import InferenceError
 from dpm.inference.laplace import Laplace
+from dpm.inference.marginal_nuts import MarginalNUTS
 from dpm.inference.nuts import NUTS
 from dpm.inference.variational import Variational
 from dpm.report.run_folder import NUMBERS, TEXTS, TRUTHS, read_run
@@ -166,6 +167,12 @@ def test_a_guide_that_a_study_asks_for(tmp_path: Path) -> None:
         "variational, a guide of a covariance of low rank; 1,000 draws, resampled from 500 proposals weighted by the "
         "marginal likelihood"
     )
+
+
+def test_a_report_says_by_what_draws_were_weighed() -> None:
+    said = "NUTS, 4 chains of 200 warm-up and 500 kept draws of population values (marginal likelihood: Laplace"
+    assert in_words(MarginalNUTS()) == f"{said})"
+    assert in_words(MarginalNUTS(), weighed_by="qmc, 512 nodes") == f"{said}, draws weighed by qmc, 512 nodes)"
 
 
 def test_a_guide_that_is_refused_refuses_the_study(tmp_path: Path) -> None:

@@ -60,8 +60,7 @@ def run(context: Context) -> str:
     description = describe_model(materials.model)
     description["limitations"] += posterior.provenance.get("notes", [])
     counts = {name: posterior.provenance[name] for name in ("n_subjects", "n_visits")}
-    finer = posterior.provenance.get("weighed_by")
-    said = in_words(method) + (f", draws weighed by {finer}" if finer else "")
+    said = in_words(method, weighed_by=posterior.provenance.get("weighed_by", ""))
     said += f"; {REASON}{why.removeprefix('method: ')}" if why else ""
     context.json("fit/model.json", {**description, **counts, "method": said})
     context.table("fit/parameters.csv", labelled(parameter_table(posterior), description["priors"]))
@@ -88,13 +87,14 @@ FAMILIES = {
 """Of a guide, in words."""
 
 
-def in_words(method: Chosen) -> str:
-    """The settings that a reader of the report needs."""
+def in_words(method: Chosen, *, weighed_by: str = "") -> str:
+    """The settings that a reader of the report needs, and the level of accuracy by which draws were weighed, if any."""
     if isinstance(method, NUTS | MarginalNUTS):
         said = f"NUTS, {method.chains} chains of {method.warmup:,} warm-up and {method.draws:,} kept draws"
         if isinstance(method, NUTS):
             return said
-        return f"{said} of population values (marginal likelihood: {LEVELS[method.level]})"
+        weighed = f", draws weighed by {weighed_by}" if weighed_by else ""
+        return f"{said} of population values (marginal likelihood: {LEVELS[method.level]}{weighed})"
     if isinstance(method, Variational):
         return (
             f"variational, a guide of {FAMILIES[method.family]}; {method.draws:,} draws, resampled from "
