@@ -8,6 +8,7 @@ from dpm.cohort.buckets import Data
 from dpm.inference.coordinates import Coordinates
 from dpm.inference.importance import LARGEST_PARETO_K, ratios_of_sd, smoothed
 from dpm.inference.marginal import Marginal
+from dpm.inference.progress import Line
 from dpm.inference.surface import Surface, totals
 from dpm.types import Array, Float, Key
 
@@ -113,7 +114,13 @@ def described(marginal: Marginal) -> str:
 
 
 def accuracy(
-    marginal: Marginal, records: Data, vectors: Float[Array, "draw population"], effects: np.ndarray, *, key: Key
+    marginal: Marginal,
+    records: Data,
+    vectors: Float[Array, "draw population"],
+    effects: np.ndarray,
+    *,
+    key: Key,
+    progress: bool = False,
 ) -> Accuracy:
     r"""Weigh draws of $p(\varphi \mid y)$ at one level of the marginal by $\exp(\ell' - \ell)$ of the next.
 
@@ -123,9 +130,16 @@ def accuracy(
         vectors: draws, unconstrained scale; a few hundred will do.
         effects: modes near which all searches begin.
         key: of Sobol points.
+        progress: whether to tell how it goes.
     """
-    exact = finer(marginal, key=key)
-    coarse, fine = (totals(level, records, vectors, effects, prior=False) for level in (marginal, exact))
+    exact, each = finer(marginal, key=key), []
+    for level in (marginal, exact):
+        line = Line(f"likelihood by {described(level)}", shown=progress)
+        try:
+            each.append(totals(level, records, vectors, effects, prior=False, line=line))
+        finally:
+            line.end()
+    coarse, fine = each
     names = marginal.hierarchy.population_names()
     return Accuracy.by(described(exact), fine - coarse, np.asarray(vectors), names)
 

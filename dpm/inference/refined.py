@@ -10,12 +10,7 @@ from dpm.cohort.buckets import Data
 from dpm.inference.accuracy import HIGHER, Accuracy, accuracy, described, finer
 from dpm.inference.importance import FEWEST, effective_size
 from dpm.inference.marginal import Marginal
-from dpm.inference.progress import Line
-from dpm.inference.surface import Surface
 from dpm.types import Array, Float, Int, Key
-
-PIECE = 50
-"""Draws that are weighed between two signs of life, and between two moments at which Ctrl-C is heard."""
 
 LEAST_COUNT = 50.0
 """Effective draws that weights leave a chain, at least. Where a mean moves by $d$ sd, that of $n$ such draws stays
@@ -85,7 +80,7 @@ def refined(
         effects: modes near which all searches begin.
         checked: draws at which levels are compared.
         most_shift: of a mean under the next level [posterior standard deviations].
-        progress: whether to tell how weighing goes.
+        progress: whether to tell how it goes.
         key: of Sobol points and of resampling.
 
     Returns:
@@ -96,14 +91,14 @@ def refined(
     Source: Vihola, Helske & Franks 2020, Scandinavian Journal of Statistics 47, 1339-1376, doi 10.1111/sjos.12492.
     """
     first_key, second_key, choice_key = jax.random.split(key, 3)
-    found = accuracy(marginal, records, _some(vectors, checked), effects, key=first_key)
+    found = accuracy(marginal, records, _some(vectors, checked), effects, key=first_key, progress=progress)
     unmoved = np.broadcast_to(np.arange(vectors.shape[1]), vectors.shape[:2])
     if _near(found, most_shift):
         return Refined(unmoved, _facts(found))
     if not np.isfinite(found.shift):
         return _unreached(found, most_shift)
-    exact = finer(marginal, key=first_key)
-    whole = _weighed(marginal, exact, records, vectors, effects, progress=progress)
+    every = vectors.reshape(-1, vectors.shape[-1])
+    whole = accuracy(marginal, records, every, effects, key=first_key, progress=progress)
     if not whole.reliable:
         return _unreached(whole, most_shift)
     if _near(whole, most_shift):  # what too few draws had said otherwise
@@ -112,8 +107,9 @@ def refined(
     if (fewest := _fewest(share)) < LEAST_COUNT or whole.shift > FARTHEST:
         return _too_few(whole, fewest, most_shift)
     places = resampled(share, key=choice_key)
+    exact = finer(marginal, key=first_key)  # by the same points
     moved = jnp.take_along_axis(vectors, jnp.asarray(places)[:, :, None], axis=1)
-    after = accuracy(exact, records, _some(moved, checked), effects, key=second_key)
+    after = accuracy(exact, records, _some(moved, checked), effects, key=second_key, progress=progress)
     if not _near(after, most_shift):
         return _unreached(after, most_shift)
     note = (
@@ -156,35 +152,6 @@ def _some(vectors: Float[Array, "chain draw population"], count: int) -> Float[A
 
 def _near(found: Accuracy, most_shift: float) -> bool:
     return found.reliable and found.shift <= most_shift and found.widening <= MOST_WIDENING
-
-
-def _weighed(
-    marginal: Marginal,
-    exact: Marginal,
-    records: Data,
-    vectors: Float[Array, "chain draw population"],
-    effects: np.ndarray,
-    *,
-    progress: bool,
-) -> Accuracy:
-    """All draws, piece by piece."""
-    flat = np.asarray(vectors.reshape(-1, vectors.shape[-1]))
-    pieces = -(-len(flat) // PIECE)
-    size = -(-len(flat) // pieces)
-    rows = np.minimum(np.arange(pieces * size), len(flat) - 1).reshape(pieces, size)  # of one shape, compiled once
-    surfaces = [Surface(level, records, prior=False) for level in (marginal, exact)]
-    for surface in surfaces:
-        surface.begin_at(effects)
-    line, apart = Line(f"weighing by {described(exact)}", shown=progress), []
-    try:
-        for done, own in enumerate(rows, 1):
-            coarse, fine = (surface.totals(jnp.asarray(flat[own])) for surface in surfaces)
-            apart.append(fine - coarse)
-            line.tell(f"draw {min(done * size, len(flat)):,} of {len(flat):,}", due=done == pieces)
-    finally:
-        line.end()
-    names = marginal.hierarchy.population_names()
-    return Accuracy.by(described(exact), np.concatenate(apart)[: len(flat)], flat, names)
 
 
 def _facts(found: Accuracy) -> Facts:

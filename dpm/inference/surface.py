@@ -12,6 +12,7 @@ from dpm.inference.coordinates import Coordinates
 from dpm.inference.evaluation import Evaluated, Starts, Vector, all_totals, evaluate, scores, shared
 from dpm.inference.faults import Fault, fault_of
 from dpm.inference.marginal import Marginal
+from dpm.inference.progress import Line
 from dpm.types import Array, Float
 
 GAIN = 1e-9
@@ -19,6 +20,9 @@ GAIN = 1e-9
 
 APART = 10.0
 """How much worse than where the kept modes were found a point may be whose modes are kept instead [log units]."""
+
+PIECE = 50
+"""Population vectors that are worked on between two signs of life, and between two moments at which Ctrl-C is heard."""
 
 SAMPLE = 1_000
 """Subjects of a sample, at least: from its maximum, with its information, 44 values took 26 evaluations of 10,000."""
@@ -137,9 +141,20 @@ class Surface:
         self.begin_at(np.where(higher, self.effects(again), mine))
         return bool(np.any(higher))
 
-    def totals(self, vectors: Float[Array, "draw population"]) -> Float[np.ndarray, " draw"]:
-        """The objective, not minus it, at several population vectors, all searches from where they last began."""
-        return gathered(all_totals(vectors, self.marginal, self.prior, self.starts, self.parts))
+    def totals(self, vectors: Float[Array, "draw population"], line: Line | None = None) -> Float[np.ndarray, " draw"]:
+        """The objective, not minus it, at several population vectors, all searches from where they last began.
+
+        In pieces of one shape: their number compiles nothing anew, `line` can tell of them, and Ctrl-C is heard.
+        """
+        flat = np.asarray(vectors)
+        pieces = max(1, -(-len(flat) // PIECE))
+        size, found = -(-len(flat) // pieces), []
+        for own in np.minimum(np.arange(pieces * size), len(flat) - 1).reshape(pieces, size):
+            each = all_totals(jnp.asarray(flat[own]), self.marginal, self.prior, self.starts, self.parts)
+            found.append(gathered(each))
+            if line is not None:
+                line.tell(f"draw {min(len(found) * size, len(flat)):,} of {len(flat):,}")
+        return np.concatenate(found)[: len(flat)]
 
     def slope(self, point: Array | np.ndarray) -> np.ndarray:
         """The gradient alone."""
@@ -194,6 +209,7 @@ def totals(
     effects: Float[np.ndarray, "effect subject"],
     *,
     prior: bool,
+    line: Line | None = None,
 ) -> Float[np.ndarray, " draw"]:
     r"""$\sum_i \log p(y_i \mid \varphi)$ at several population vectors, with `prior` also $\log p(\varphi)$.
 
@@ -206,7 +222,8 @@ def totals(
         vectors: population values, unconstrained scale.
         effects: where every search for modes begins.
         prior: whether the prior is added.
+        line: where to tell how it goes.
     """
     surface = Surface(marginal, data, prior=prior)
     surface.begin_at(effects)
-    return surface.totals(vectors)
+    return surface.totals(vectors, line)

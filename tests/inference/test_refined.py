@@ -127,7 +127,6 @@ def by_log_ratios(monkeypatch: pytest.MonkeyPatch, *apart: Ratios) -> Refined | 
         return Accuracy.by("a finer level", next(turns)(flat[:, 0]), flat, ["decay"])
 
     monkeypatch.setattr(module, "accuracy", compared)
-    monkeypatch.setattr(module, "_weighed", compared)
     found = refined(
         marginal("wang_additive", "laplace", 1),
         records("wang_additive"),

@@ -8,11 +8,13 @@ from jax import numpy as jnp
 from numpyro import distributions as dist
 
 from dpm.cohort import Records
+from dpm.inference import surface as module
 from dpm.inference.climb import Summit, climb
 from dpm.inference.conditional import find_modes
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
 from dpm.inference.marginal import Marginal
+from dpm.inference.progress import Line
 from dpm.inference.surface import APART, Surface
 
 
@@ -91,3 +93,21 @@ def test_near_a_mode_a_step_may_follow_the_gradient_alone() -> None:
     modes = find_modes(rough, jnp.linspace(-2.0, 3.0, 99)[None])
     assert bool(modes.converged.all())
     np.testing.assert_allclose(modes.effects[0], 1.0, atol=1e-8)
+
+
+def test_totals_of_many_places_come_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each as it is alone and in its order, whatever is left over; a line is told after each piece."""
+    monkeypatch.setattr(module, "PIECE", 3)
+    told: list[str] = []
+
+    class Listening(Line):
+        def tell(self, text: str, *, due: bool = False) -> None:
+            told.append(text)
+
+    of = surface()
+    size = of.marginal.hierarchy.n_population
+    places = jnp.asarray(np.random.default_rng(0).normal(size=(7, size)))
+    alone = [float(of.totals(place[None])[0]) for place in places]
+    np.testing.assert_allclose(of.totals(places, Listening("totals")), alone, rtol=1e-12)
+    assert len(set(alone)) == 7
+    assert told == ["draw 3 of 7", "draw 6 of 7", "draw 7 of 7"]
