@@ -112,7 +112,9 @@ class _FoldFitter:
         self.n_predictions = draws * self.replicates
         self.ids = cohort.subjects.index
         self.hierarchy = Hierarchy.of(model, cohort.records())
-        self.marginal = Marginal.at(self.hierarchy, method.level, n_nodes=method.n_nodes, key=jax.random.key(0))
+        self.marginal = Marginal.at(
+            self.hierarchy, method.level, cohort.records(), n_nodes=method.n_nodes, key=jax.random.key(0)
+        )
 
     def predict(
         self, held: Int[np.ndarray, " subject"] | np.ndarray, time: Float[np.ndarray, "visit subject"], *, key: Key

@@ -75,7 +75,7 @@ def log_densities(
     facts, hierarchy = posterior.provenance, likelihood.marginal.hierarchy
     prior = facts["objective"] == "map"
     level: Level = next(one for one in get_args(Level) if one == facts["level"])
-    fitted = Marginal.at(hierarchy, level, n_nodes=NODES.get(level, 9), key=key)
+    fitted = Marginal.at(hierarchy, level, likelihood.records, n_nodes=NODES.get(level, 9), key=key)
     errors: Errors = next(one for one in get_args(Errors) if one == facts.get("errors", "hessian"))
     method = Laplace(objective="map" if prior else "ml", level=level, errors=errors)
     optimum = method.maximise(fitted, likelihood.records, key=key, start=likelihood.centre)

@@ -1,5 +1,6 @@
 """How far a marginal likelihood is from the exact one: the next level of accuracy, at draws of population values."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,11 +10,12 @@ from dpm.inference.coordinates import Coordinates
 from dpm.inference.importance import LARGEST_PARETO_K, ratios_of_sd, smoothed
 from dpm.inference.marginal import Marginal
 from dpm.inference.progress import Line
+from dpm.inference.straight import straight
 from dpm.inference.surface import Surface, totals
 from dpm.types import Array, Float, Key
 
-NODES = {1: 15, 2: 9, 3: 7}
-"""Quadrature nodes per effect of the level above Laplace's, by how many effects there are."""
+NODES = {0: 1, 1: 15, 2: 9, 3: 7}
+"""Quadrature nodes per effect of the level above Laplace's, by how many effects do not enter straight."""
 
 POINTS = 512
 """Sobol points of that level, where there are more effects."""
@@ -94,23 +96,35 @@ class Accuracy(NamedTuple):
         return self.pareto_k <= LARGEST_PARETO_K or self.variation < NEGLIGIBLE
 
 
-def finer(marginal: Marginal, *, key: Key) -> Marginal:
-    """The next level of accuracy: quadrature for up to three effects, quasi-Monte-Carlo above, then more nodes."""
-    hierarchy, q = marginal.hierarchy, marginal.hierarchy.n_effects
+def finer(marginal: Marginal, data: Data, *, key: Key) -> Marginal:
+    """The next level of accuracy: quadrature for up to three effects that do not enter straight, else qmc; more nodes.
+
+    Args:
+        marginal: the level.
+        data: of the subjects.
+        key: of Sobol points.
+    """
     if marginal.level == "quadrature":
-        per_effect = round(len(marginal.nodes) ** (1.0 / q))
-        return Marginal.at(hierarchy, "quadrature", n_nodes=per_effect + 6)
+        per_effect = round(len(marginal.nodes) ** (1.0 / max(len(marginal.bent), 1)))
+        return marginal.with_nodes("quadrature", per_effect + 6)
     if marginal.level == "qmc":
-        return Marginal.at(hierarchy, "qmc", n_nodes=4 * len(marginal.nodes), key=key)
-    if q in NODES:
-        return Marginal.at(hierarchy, "quadrature", n_nodes=NODES[q])
-    return Marginal.at(hierarchy, "qmc", n_nodes=POINTS, key=key)
+        return marginal.with_nodes("qmc", 4 * len(marginal.nodes), key=key)
+    split = replace(marginal, straight=straight(marginal.hierarchy, data))
+    if (left := len(split.bent)) in NODES:
+        return split.with_nodes("quadrature", NODES[left])
+    return split.with_nodes("qmc", POINTS, key=key)
 
 
 def described(marginal: Marginal) -> str:
     """A level with its nodes, in words."""
-    nodes = len(marginal.nodes)
-    return f"{marginal.level}, {nodes:,} nodes" if nodes else marginal.level
+    nodes, of = len(marginal.nodes), ""
+    if not nodes:
+        return marginal.level
+    if marginal.is_exact:
+        return "exact"
+    if marginal.straight:
+        of = f" for {len(marginal.bent)} of {marginal.hierarchy.n_effects} effects"
+    return f"{marginal.level}, {nodes:,} nodes{of}"
 
 
 def accuracy(
@@ -132,7 +146,7 @@ def accuracy(
         key: of Sobol points.
         progress: whether to tell how it goes.
     """
-    exact, each = finer(marginal, key=key), []
+    exact, each = finer(marginal, records, key=key), []
     for level in (marginal, exact):
         line = Line(f"likelihood by {described(level)}", shown=progress)
         try:
@@ -183,7 +197,7 @@ def shift_of_maximum(
         prior: whether the prior is part of the objective.
         key: of Sobol points.
     """
-    exact = finer(marginal, key=key)
+    exact = finer(marginal, records, key=key)
     surface = Surface(exact, records, prior=prior, coordinates=coordinates)
     surface.begin_at(effects)
     moves = np.abs(covariance @ surface.slope(point)) / np.sqrt(np.diag(covariance))

@@ -7,7 +7,7 @@ from dpm.errors import InferenceError
 from dpm.inference.draws import Method
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
-from dpm.inference.marginal import MOST_EFFECTS
+from dpm.inference.marginal import fits_quadrature
 from dpm.inference.marginal_nuts import MarginalNUTS
 from dpm.inference.nuts import NUTS
 from dpm.types import Model
@@ -34,8 +34,9 @@ def chosen(model: Model, records: Data, *, method: str = "auto") -> tuple[Method
     - Subjects' discrete values, such as subtypes: `MarginalNUTS`, which sums them out; `NUTS` cannot move between them.
     - More than `MANY` effects: `Laplace` with weighted draws. So many subjects leave population values nearly normal,
       and the weights refuse where they do not. But the error of Laplace's own integral grows with their number (of
-      10,000 with a logistic course, to 1.7 standard errors), so that up to three effects are integrated by quadrature,
-      and the fit is refused where the next level of accuracy would move it by more than `MOST_SHIFT`.
+      10,000 with a logistic course, to 1.7 standard errors), so that up to three effects that do not enter linearly
+      are integrated by quadrature, and the fit is refused where the next level of accuracy would move it by more than
+      `MOST_SHIFT`.
     - Up to `FEW` subjects with at most `FEW_EFFECTS` effects each: `MarginalNUTS` by quadrature. Few subjects leave
       their spreads and correlations so uncertain that `NUTS`, which moves effects too, diverges: of 109 cohorts of 24
       subjects with a logistic course the convergence gate would stop 78 of its fits, most for divergences; of these one
@@ -55,7 +56,7 @@ def chosen(model: Model, records: Data, *, method: str = "auto") -> tuple[Method
         return MarginalNUTS(), f"method: MarginalNUTS, since {hierarchy.classes[0][0]} is discrete and is summed out."
     if effects > MANY:
         rough = Laplace(importance=1000, most_shift=MOST_SHIFT)
-        fine = replace(rough, level="quadrature", n_nodes=NODES) if hierarchy.n_effects <= MOST_EFFECTS else rough
+        fine = replace(rough, level="quadrature", n_nodes=NODES) if fits_quadrature(hierarchy, records) else rough
         return fine, (
             f"method: Laplace, level {fine.level}, with draws weighted by the marginal likelihood, since {of} are too "
             "many to sample."

@@ -133,7 +133,7 @@ class Laplace:
         optimum_key, draw_key = jax.random.split(key)
         hierarchy = Hierarchy.of(model, records)
         level_key, start_key = jax.random.split(optimum_key)
-        marginal = Marginal.at(hierarchy, self.level, n_nodes=self.n_nodes, key=level_key)
+        marginal = Marginal.at(hierarchy, self.level, records, n_nodes=self.n_nodes, key=level_key)
         optimum = self.maximise(marginal, records, key=start_key)
         shift = self._shift(marginal, records, optimum, key=jax.random.fold_in(level_key, 1))
         vectors, weighing = self._draw(marginal, records, optimum, key=draw_key)

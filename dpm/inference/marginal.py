@@ -1,5 +1,6 @@
 """Marginal likelihoods of subjects: effects integrated out, at four levels of accuracy."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
@@ -19,12 +20,16 @@ from dpm.inference.conditional import Blocks, Density, Effects, Modes, derivativ
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.plate_rule import is_subject
 from dpm.inference.slope import laplace_slope
+from dpm.inference.straight import straight
 from dpm.types import Array, Bool, Float, Key, PerSubject, Sites
 
 Level = Literal["focei", "laplace", "quadrature", "qmc"]
 
 MOST_EFFECTS = 3
-"""Per subject, for quadrature on a tensor grid."""
+"""Per subject that do not enter straight, for quadrature on a tensor grid."""
+
+BENT = 1e-6
+"""Of a density, relative: how far it may be from the quadratic that straight effects' integral rests on."""
 
 TAIL = 4.0
 """Degrees of freedom of proposals for effects: heavy tails, and a quantile function in closed form."""
@@ -54,29 +59,70 @@ class Marginal:
     - `qmc`: importance sampling at scrambled Sobol points, independent $t_4$ along the axes of $H^{-1/2}$ around
       $\hat b$ (a Gaussian proposal has too light tails and converges badly).
 
+    The last two work on the effects $r$ that are left when those are integrated out that enter straight (`straight`):
+    $\ell_i$ is quadratic in $s$, so that with $\hat s(r)$ its maximum there, $H_{ss}(r)$ its curvature and $m$ its
+    dimension
+
+    $$\int \exp \ell_i(s, r)\,\mathrm{d}s
+    = \exp\{\ell_i(\hat s(r), r) + \tfrac m2 \log 2\pi - \tfrac12 \log|H_{ss}(r)|\},$$
+
+    and the nodes for $r$ lie around its mode, scaled by the root of its covariance in $H^{-1}$. So three effects are
+    the most for quadrature that do not enter straight.
+
     Attributes:
         hierarchy: the model, split at its plate.
         level: which of the four.
         nodes: quadrature or Sobol points for a standard normal peak; none where the level needs none. Plain numbers,
             so that equal marginals compile once.
         log_weights: of those nodes.
+        straight: effects that are integrated by the formula at each node.
     """
 
     hierarchy: Hierarchy
     level: Level = "laplace"
     nodes: tuple[tuple[float, ...], ...] = ()
     log_weights: tuple[float, ...] = ()
+    straight: tuple[int, ...] = ()
 
     @classmethod
-    def at(cls, hierarchy: Hierarchy, level: Level, *, n_nodes: int = 9, key: Key | None = None) -> "Marginal":
-        """Prepare one level; `n_nodes` is per effect for quadrature, in all for qmc, which needs `key`."""
-        if level == "quadrature":
-            return cls(hierarchy, level, *_gauss_hermite(hierarchy.n_effects, n_nodes))
-        if level == "qmc":
-            return cls(hierarchy, level, *_sobol(hierarchy.n_effects, n_nodes, key))
-        if level not in ("focei", "laplace"):
+    def at(
+        cls, hierarchy: Hierarchy, level: Level, data: Data, *, n_nodes: int = 9, key: Key | None = None
+    ) -> "Marginal":
+        """Prepare one level.
+
+        Args:
+            hierarchy: the model, split at its plate.
+            level: which of the four.
+            data: whose subjects' densities tell which effects enter straight.
+            n_nodes: for quadrature per effect that does not, for qmc in all.
+            key: of Sobol points.
+
+        Raises:
+            InferenceError: there is no such level, too many effects for quadrature, points that are not a power of
+                two, or no key for them.
+        """
+        if level in ("focei", "laplace"):
+            return cls(hierarchy, level)
+        if level not in ("quadrature", "qmc"):
             raise InferenceError("level", '"focei", "laplace", "quadrature" or "qmc"', repr(level))
-        return cls(hierarchy, level)
+        return cls(hierarchy, "quadrature", straight=straight(hierarchy, data)).with_nodes(level, n_nodes, key=key)
+
+    def with_nodes(self, level: Level, n_nodes: int, *, key: Key | None = None) -> "Marginal":
+        """Quadrature or qmc with so many nodes, of the same effects."""
+        left = len(self.bent)
+        tensor = level == "quadrature" or not left
+        nodes, log_weights = _gauss_hermite(left, n_nodes) if tensor else _sobol(left, n_nodes, key)
+        return replace(self, level=level, nodes=nodes, log_weights=log_weights)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every effect is integrated by the formula."""
+        return bool(self.nodes) and not self.bent
+
+    @property
+    def bent(self) -> tuple[int, ...]:
+        """Effects that nodes are for: those that are not `straight`."""
+        return tuple(k for k in range(self.hierarchy.n_effects) if k not in self.straight)
 
     def density(self, population: Sites, records: Data) -> Density:
         """Per-subject log density as a function of the effects alone."""
@@ -98,16 +144,27 @@ class Marginal:
         return search_modes(self.density(self.hierarchy.constrain(vector), records), start)
 
     def log_marginal(
-        self, vector: Float[Array, " population"], records: Data, start: Effects | None = None
+        self,
+        vector: Float[Array, " population"],
+        records: Data,
+        start: Effects | None = None,
+        *,
+        together: bool = False,
     ) -> tuple[PerSubject, Modes]:
         """Each subject's log marginal likelihood, differentiable in `vector`, and the modes it stands on.
 
         A subject whose mode did not converge, or whose curvature there is not definite, gets NaN: nothing
         downstream can mistake it for a likelihood. With discrete sites it is the sum over their values, and the modes
         are those of each subject's likeliest value.
+
+        Args:
+            vector: population values, unconstrained scale.
+            records: the data.
+            start: where searches begin, see `modes`.
+            together: whether nodes are worked on all at once, which is quicker for a gradient, also on a CPU.
         """
         if self.hierarchy.summed:
-            each = [one.log_marginal(vector, records, start) for one in self.by_class()]
+            each = [one.log_marginal(vector, records, start, together=together) for one in self.by_class()]
             values = jnp.stack([value for value, _ in each])
             return logsumexp(values, axis=0), _likeliest(values, [modes for _, modes in each])
         density = self.density(self.hierarchy.constrain(vector), records)
@@ -119,7 +176,7 @@ class Marginal:
         if not self.nodes:
             log_marginal = value + 0.5 * (effects.shape[0] * jnp.log(2 * jnp.pi) - blocks.log_determinant(lower))
         else:
-            log_marginal = self._integrate(density, effects, lower)
+            log_marginal, definite = self._integrate(density, effects, curvature, together)
         return jnp.where(modes.converged & definite, log_marginal, jnp.nan), modes
 
     def log_marginal_and_slope(
@@ -140,19 +197,53 @@ class Marginal:
             return jnp.where(counted, jnp.where(modes.converged, each, jnp.nan), 0.0), modes, slope
 
         def total(at: Float[Array, " population"]) -> tuple[Float[Array, ""], tuple[PerSubject, Modes]]:
-            each, modes = self.log_marginal(at, records, start)
+            each, modes = self.log_marginal(at, records, start, together=True)
             each = jnp.where(counted, each, 0.0)
             return jnp.sum(each), (each, modes)
 
         (_, (each, modes)), slope = jax.value_and_grad(total, has_aux=True)(vector)
         return each, modes, slope
 
-    def _integrate(self, density: Density, centre: Effects, lower: Blocks) -> PerSubject:
-        def at_node(node: Float[Array, " effect"]) -> PerSubject:
-            return density(centre + blocks.solve_upper(lower, jnp.broadcast_to(node[:, None], centre.shape)))
+    def _integrate(
+        self, density: Density, centre: Effects, curvature: Blocks, together: bool
+    ) -> tuple[PerSubject, Bool[Array, " subject"]]:
+        """The sum over nodes, and for whom it can be trusted."""
+        order = np.array([*self.straight, *self.bent], int)
+        lower, definite = blocks.cholesky(curvature[order][:, order])
+        back, still = np.argsort(order), np.zeros(len(self.straight))
 
-        values = jax.vmap(at_node)(jnp.array(self.nodes)) + jnp.array(self.log_weights)[:, None]
-        return logsumexp(values, axis=0) - 0.5 * blocks.log_determinant(lower)
+        def at_node(node: Float[Array, " bent"]) -> tuple[PerSubject, Bool[Array, " subject"]]:
+            z = jnp.concatenate([still, node])
+            # With straight effects where they are likeliest by the curvature at the centre.
+            effects = centre + blocks.solve_upper(lower, jnp.broadcast_to(z[:, None], centre.shape))[back]
+            return self._straightened(density, effects)
+
+        values, trusted = _over(at_node, jnp.array(self.nodes), together)
+        values = values + jnp.array(self.log_weights)[:, None]
+        first = len(self.straight)
+        scale = blocks.log_determinant(lower[first:, first:])
+        return logsumexp(values, axis=0) - 0.5 * scale, definite & jnp.all(trusted, axis=0)
+
+    def _straightened(self, density: Density, effects: Effects) -> tuple[PerSubject, Bool[Array, " subject"]]:
+        r"""$\log \int \exp \ell_i\,\mathrm{d}s$ with the other effects as given, and for whom the formula holds.
+
+        It does where $\ell_i$ rises from the given $s$ to $\hat s$ by $\tfrac12 g^\top H_{ss}^{-1} g$.
+        """
+        if not self.straight:
+            return density(effects), jnp.ones(effects.shape[-1], bool)
+        rows = np.array(self.straight)
+        begin = lax.stop_gradient(effects[rows])
+
+        def along(own: Effects) -> PerSubject:
+            return density(effects.at[rows].set(own))
+
+        value, gradient, curvature = derivatives(along, begin)
+        lower, definite = blocks.cholesky(curvature)
+        rise = 0.5 * jnp.sum(blocks.solve_lower(lower, gradient) ** 2, axis=0)
+        top = along(lax.stop_gradient(begin + blocks.solve(lower, gradient)))
+        volume = 0.5 * (len(rows) * jnp.log(2.0 * jnp.pi) - blocks.log_determinant(lower))
+        error = jnp.abs(top - (value + rise))
+        return value + rise + volume, definite & (error <= BENT * (1.0 + jnp.abs(value) + rise))
 
     def _gauss_newton(self, vector: Float[Array, " population"], effects: Effects, records: Data) -> Blocks:
         r"""$-\nabla^2$ of the effects' prior plus the expected information of Gaussian values.
@@ -172,6 +263,21 @@ class Marginal:
         columns = [tangents(jnp.broadcast_to(e[:, None], effects.shape)) for e in jnp.eye(effects.shape[0])]
         rows = [[_information(values, weights, one, other) for other in columns] for one in columns]
         return prior + jnp.stack([jnp.stack(row) for row in rows])
+
+
+def _over[Out](f: Callable[[Array], Out], nodes: Float[Array, "node bent"], together: bool) -> Out:
+    """A function of each node: on a CPU one after the other, since arrays of one stay in its cache.
+
+    Of 1,000 subjects with eight visits of three markers, 81 nodes take 42 ms so and 109 ms all at once. The gradient
+    of nine takes 120 ms so, since a loop stores what its way back needs, and 86 ms all at once.
+    """
+    return jax.vmap(f)(nodes) if together or jax.default_backend() != "cpu" else lax.map(f, nodes)
+
+
+def fits_quadrature(hierarchy: Hierarchy, data: Data) -> bool:
+    """Whether at most `MOST_EFFECTS` of a subject's effects do not enter straight."""
+    q = hierarchy.n_effects
+    return q <= MOST_EFFECTS or q - len(straight(hierarchy, data)) <= MOST_EFFECTS
 
 
 def _likeliest(values: Float[Array, "class subject"], modes: list[Modes]) -> Modes:
@@ -244,7 +350,8 @@ def _gauss_hermite(q: int, n_nodes: int) -> Nodes:
     r"""Nodes and log weights of $\int f(z)\,dz = \sum w f(z)$ on a tensor grid, scaled for a standard normal peak."""
     if q > MOST_EFFECTS:
         do = 'Use level="qmc", or level="laplace".'
-        raise InferenceError("level", 'at most three effects per subject for level="quadrature"', str(q), do)
+        expected = 'at most three effects per subject for level="quadrature", of those that do not enter linearly'
+        raise InferenceError("level", expected, str(q), do)
     x, w = np.polynomial.hermite.hermgauss(n_nodes)
     z, log_w = np.sqrt(2.0) * x, np.log(w) + x**2 + 0.5 * np.log(2.0)
     nodes = tuple(product(z.tolist(), repeat=q))

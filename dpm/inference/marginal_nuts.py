@@ -76,7 +76,7 @@ class MarginalNUTS:
         """
         hierarchy = Hierarchy.of(model, records)
         level_key, optimum_key, start_key, run_key, check_key = jax.random.split(key, 5)
-        marginal = Marginal.at(hierarchy, self.level, n_nodes=self.n_nodes, key=level_key)
+        marginal = Marginal.at(hierarchy, self.level, records, n_nodes=self.n_nodes, key=level_key)
         settings = (*SETTINGS, "level", "n_nodes")
         with folder(self, hierarchy, records, settings, key=key) as saved:
             start, reached = sample(

@@ -107,7 +107,7 @@ def refined(
     if (fewest := _fewest(share)) < LEAST_COUNT or whole.shift > FARTHEST:
         return _too_few(whole, fewest, most_shift)
     places = resampled(share, key=choice_key)
-    exact = finer(marginal, key=first_key)  # by the same points
+    exact = finer(marginal, records, key=first_key)  # by the same points
     moved = jnp.take_along_axis(vectors, jnp.asarray(places)[:, :, None], axis=1)
     after = accuracy(exact, records, _some(moved, checked), effects, key=second_key, progress=progress)
     if not _near(after, most_shift):

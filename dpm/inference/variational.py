@@ -132,7 +132,7 @@ class Variational:
             raise located(problem, hierarchy, whitening.centre, records) from problem
         notes = self._unconverged(climbed)
         marginal_key, own_key = jax.random.split(weigh_key)
-        marginal = self._marginal(hierarchy, key=marginal_key)
+        marginal = self._marginal(hierarchy, records, key=marginal_key)
         weighing = weigh(target, climbed.parameters, marginal, whitening, records, count=self.proposals, key=own_key)
         notes += self._unreached(weighing) + _unreached_subjects(weighing)
         chosen = self._chosen(weighing, key=choice_key)
@@ -190,10 +190,10 @@ class Variational:
             raise InferenceError(where, problem.expected, problem.got, do, whom) from problem
         return begun.whitening, begun.optimum.estimates
 
-    def _marginal(self, hierarchy: Hierarchy, *, key: Key) -> Marginal:
+    def _marginal(self, hierarchy: Hierarchy, records: Data, *, key: Key) -> Marginal:
         few = 0 < hierarchy.n_effects <= 2
         level = self.level or ("quadrature" if few else "laplace")
-        return Marginal.at(hierarchy, level, n_nodes=self.n_nodes, key=key)
+        return Marginal.at(hierarchy, level, records, n_nodes=self.n_nodes, key=key)
 
     def _unconverged(self, climbed: Climbed) -> list[str]:
         if climbed.rise <= 1.0:

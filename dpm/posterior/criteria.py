@@ -26,7 +26,7 @@ def likelihood_table(
         model: as for `fit`.
         cohort: as for `fit`.
         method: `Laplace(objective="ml")` by default.
-        levels: how many, each finer than the one before.
+        levels: how many, each finer than the one before; none after one that is exact.
         key: of the fit's starting points and of quasi-Monte-Carlo.
 
     Returns:
@@ -45,7 +45,9 @@ def likelihood_table(
         names.append(described(level))
         total = totals(level, found.data, jnp.asarray(optimum.vector)[None], optimum.effects, prior=False)
         deviance.append(-2.0 * float(total[0]))
-        level = finer(level, key=jax.random.fold_in(level_key, len(names)))
+        if level.is_exact:
+            break
+        level = finer(level, found.data, key=jax.random.fold_in(level_key, len(names)))
     values = np.array(deviance)
     p, n = hierarchy.n_population, cohort.n_subjects
     return pd.DataFrame(

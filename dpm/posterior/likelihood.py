@@ -17,7 +17,7 @@ from dpm.inference.accuracy import finer
 from dpm.inference.batching import batch_size
 from dpm.inference.chunks import Chunks, chunked
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.marginal import MOST_EFFECTS, Level, Marginal
+from dpm.inference.marginal import Level, Marginal, fits_quadrature
 from dpm.posterior.posterior import Posterior
 from dpm.posterior.tree import LEADING
 from dpm.types import Array, Float, Key
@@ -60,7 +60,7 @@ class SubjectLikelihood:
         point_key, new_key = jax.random.split(key)
         records = cohort.records(posterior.encodings)
         hierarchy = posterior.hierarchy(records)
-        marginal = _at_level(hierarchy, level, n_nodes, key=point_key)
+        marginal = _at_level(hierarchy, level, records, n_nodes, key=point_key)
         vectors = posterior.vectors(hierarchy, key=new_key)
         return cls(marginal=marginal, records=records, ids=cohort.subjects.index, vectors=vectors)
 
@@ -91,7 +91,7 @@ class SubjectLikelihood:
         hierarchy = self.marginal.hierarchy
         if not hierarchy.n_effects:
             return np.zeros(self.records.n_subjects)
-        values = [self._at_centre(level)[0] for level in (finer(self.marginal, key=key), self.marginal)]
+        values = [self._at_centre(level)[0] for level in (finer(self.marginal, self.records, key=key), self.marginal)]
         return values[0] - values[1]
 
     def _at_draws(self, start: Float[np.ndarray, "effect subject"]) -> Float[np.ndarray, "draw subject"]:
@@ -141,9 +141,10 @@ def subject_log_likelihood(
         cohort: that of the fit, or another, encoded as at the fit.
         key: for the points of `level="qmc"`, and for levels of a group that were not met at the fit, which each draw
             takes from the population of levels.
-        level: of the integral, see `Marginal`; by default quadrature for up to three effects, qmc for more.
+        level: of the integral, see `Marginal`; by default quadrature for up to three effects that do not enter
+            linearly, qmc for more.
             `"laplace"` is exact, and faster, where effects enter linearly with normal noise.
-        n_nodes: per effect for quadrature, points in all for qmc; see `NODES`.
+        n_nodes: per such effect for quadrature, points in all for qmc; see `NODES`.
 
     Returns:
         dimensions `(chain, draw, subject)`.
@@ -165,10 +166,13 @@ def by_draw(posterior: Posterior, values: Float[np.ndarray, "draw subject"], ids
     return xr.DataArray(values.reshape(shape), coords=coordinates, dims=(*LEADING, "subject"), name="log_likelihood")
 
 
-def _at_level(hierarchy: Hierarchy, level: Level | None, n_nodes: int | None, *, key: Key) -> Marginal:
+def _at_level(
+    hierarchy: Hierarchy, level: Level | None, records: Records, n_nodes: int | None, *, key: Key
+) -> Marginal:
     if level is None:
-        level = "laplace" if not hierarchy.n_effects else "quadrature" if hierarchy.n_effects <= MOST_EFFECTS else "qmc"
-    return Marginal.at(hierarchy, level, n_nodes=n_nodes or NODES.get(level, 9), key=key)
+        few = fits_quadrature(hierarchy, records)
+        level = "laplace" if not hierarchy.n_effects else "quadrature" if few else "qmc"
+    return Marginal.at(hierarchy, level, records, n_nodes=n_nodes or NODES.get(level, 9), key=key)
 
 
 def _cells(marginal: Marginal) -> int:

@@ -38,5 +38,6 @@ class Maximum(NamedTuple):
         """
         chosen, data = method or Laplace(objective="ml"), prepared(model, cohort).data
         level_key, fit_key = jax.random.split(key)
-        marginal = Marginal.at(Hierarchy.of(model, data), chosen.level, n_nodes=chosen.n_nodes, key=level_key)
+        hierarchy = Hierarchy.of(model, data)
+        marginal = Marginal.at(hierarchy, chosen.level, data, n_nodes=chosen.n_nodes, key=level_key)
         return cls(chosen, data, marginal, chosen.maximise(marginal, data, key=fit_key))

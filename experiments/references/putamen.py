@@ -89,7 +89,7 @@ def main() -> None:
         vector = hierarchy.unconstrain(given)
         for setting in LEVELS:
             marginal = Marginal.at(
-                hierarchy, setting["level"], n_nodes=setting.get("n_nodes", 9), key=jax.random.key(1)
+                hierarchy, setting["level"], records, n_nodes=setting.get("n_nodes", 9), key=jax.random.key(1)
             )
             each, _ = marginal.log_marginal(vector, records, jnp.zeros((hierarchy.n_effects, records.n_subjects)))
             method = Laplace(objective="ml", **setting)

@@ -60,7 +60,7 @@ def vector(name: str) -> Array:
 @cache
 def marginal(name: str, level: Level, n_nodes: int = 9, seed: int = 0) -> Marginal:
     """One `Marginal` per level, so that what is compiled for it serves every test."""
-    return Marginal.at(hierarchy(name), level, n_nodes=n_nodes, key=jax.random.key(seed))
+    return Marginal.at(hierarchy(name), level, records(name), n_nodes=n_nodes, key=jax.random.key(seed))
 
 
 def evaluate(prepared: Marginal, at: Array, data: Records) -> tuple[float, np.ndarray]:

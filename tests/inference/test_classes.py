@@ -85,7 +85,7 @@ def test_the_marginal_sums_over_classes(level: Level) -> None:
     data = simulated()
     split = Hierarchy.of(growth, data)
     assert split.classes == (("is_fast", (0, 1)),)
-    found, modes = jax.jit(Marginal.at(split, level).log_marginal)(vector_of(split), data)
+    found, modes = jax.jit(Marginal.at(split, level, data).log_marginal)(vector_of(split), data)
     np.testing.assert_allclose(found, closed_form(TRUTH, data), rtol=1e-9, atol=1e-8)
     assert bool(modes.converged.all())
 
@@ -158,7 +158,7 @@ def test_a_model_without_effects_is_ordinary_regression() -> None:
     seen = np.asarray(data.observed["y"])
     fit = stats.linregress(np.asarray(data.time)[seen], np.asarray(data.values["y"])[seen])
     for level in ("laplace", "quadrature"):
-        found = Laplace(objective="ml").maximise(Marginal.at(split, level), data, key=KEY)
+        found = Laplace(objective="ml").maximise(Marginal.at(split, level, data), data, key=KEY)
         np.testing.assert_allclose(
             found.estimates["estimate"][["level", "slope"]], [fit.intercept, fit.slope], rtol=1e-4
         )
@@ -185,6 +185,7 @@ def test_buckets_give_the_same_marginal(level: Level) -> None:
     data, buckets = simulated(), cut(simulated())
     assert len(buckets.parts) > 2
     split = Hierarchy.of(growth, data)
-    whole = jax.jit(Marginal.at(split, level).log_marginal)(vector_of(split), data)[0]
-    parts = jax.jit(Marginal.at(Hierarchy.of(growth, buckets), level).log_marginal)(vector_of(split), buckets)[0]
+    whole = jax.jit(Marginal.at(split, level, data).log_marginal)(vector_of(split), data)[0]
+    again = Marginal.at(Hierarchy.of(growth, buckets), level, buckets)
+    parts = jax.jit(again.log_marginal)(vector_of(split), buckets)[0]
     np.testing.assert_allclose(parts, whole, rtol=1e-12)

@@ -137,7 +137,7 @@ def test_a_scaled_model_is_raised_to_a_power(level: Level, tolerance: float) -> 
     """Densities to the power one half, as in borrowing: every level is as close to integration on a grid as before."""
     data = wang.records()
     split = Hierarchy.of(handlers.scale(wang.model("additive"), scale=0.5), data)
-    value = each(Marginal.at(split, level, n_nodes=15), vector("wang_additive"), data)
+    value = each(Marginal.at(split, level, data, n_nodes=15), vector("wang_additive"), data)
     np.testing.assert_allclose(value, integrated(split, {"decay": jnp.asarray(0.5)}, data), atol=tolerance)
 
 
@@ -289,16 +289,16 @@ def test_focei_refuses_what_is_not_normal() -> None:
 def test_levels_refuse_what_they_cannot_do() -> None:
     split = hierarchy("wang_additive")
     with pytest.raises(InferenceError, match="a power of two for Sobol points, got 100"):
-        Marginal.at(split, "qmc", n_nodes=100, key=jax.random.key(0))
+        Marginal.at(split, "qmc", wang.records(), n_nodes=100, key=jax.random.key(0))
     with pytest.raises(InferenceError, match='a JAX key for level="qmc", got none'):
-        Marginal.at(split, "qmc", n_nodes=64)
+        Marginal.at(split, "qmc", wang.records(), n_nodes=64)
 
     def four_effects(data: Records) -> None:
         with numpyro.plate("subject", data.n_subjects, dim=-1):
-            numpyro.sample("effect", dist.Normal(0.0, jnp.ones(4)).to_event(1))
+            numpyro.sample("effect", dist.StudentT(4.0, 0.0, jnp.ones(4)).to_event(1))
 
     with pytest.raises(InferenceError, match="at most three effects per subject"):
-        Marginal.at(Hierarchy.of(four_effects, wang.records()), "quadrature")
+        Marginal.at(Hierarchy.of(four_effects, wang.records()), "quadrature", wang.records())
 
 
 # Supports that move ---------------------------------------------------------------------------------------------------

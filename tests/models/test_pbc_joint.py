@@ -40,7 +40,7 @@ def typical() -> Array:
 
 def test_the_exact_log_likelihood() -> None:
     """Adaptive quadrature elsewhere gives -1965.3845 at these values, which maximise it."""
-    each, modes = jax.jit(Marginal.at(split(), "quadrature", n_nodes=7).log_marginal)(typical(), records())
+    each, modes = jax.jit(Marginal.at(split(), "quadrature", records(), n_nodes=7).log_marginal)(typical(), records())
     assert bool(modes.converged.all())
     assert float(each.sum()) == pytest.approx(-1965.3845, abs=0.05)
 
@@ -54,7 +54,7 @@ def test_the_longitudinal_part_alone() -> None:
 
 @pytest.mark.slow
 def test_the_exact_maximum() -> None:
-    exact = Marginal.at(split(), "quadrature", n_nodes=7)
+    exact = Marginal.at(split(), "quadrature", records(), n_nodes=7)
     found = Laplace(objective="ml").maximise(exact, records(), key=KEY, start=typical())
     assert found.log_likelihood == pytest.approx(-1965.3845, abs=0.05)
     table = found.estimates
