@@ -28,8 +28,8 @@ for weights between 0.9999 and 1.0001 as for others."""
 
 
 HIGHER = (
-    'Use level="quadrature" for up to three effects, level="qmc" for more, or more n_nodes; or NUTS(), which needs no '
-    "integral."
+    'Use level="quadrature" for up to three effects that do not enter linearly, level="qmc" for more, or more n_nodes; '
+    "or NUTS(), which needs no integral."
 )
 """What to do where a level is too far from exact."""
 

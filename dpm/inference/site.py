@@ -23,6 +23,9 @@ NEAR_ZERO, MOST_FALL = 1e-6, 3.0
 """A share of the prior mean, and by how much less of a log density there a prior still has one at zero: it then falls
 off no faster than the logarithm itself."""
 
+FAR_ABOVE, LEAST_POWER = (1e2, 1e3), 3.0
+"""Multiples of the prior mean, and the power by which a density falls off between them that has a variance."""
+
 
 @dataclass(frozen=True)
 class Site:
@@ -35,7 +38,8 @@ class Site:
         subject_axis: where the plate sits in `shape`; None for a population site.
         centre: the prior mean on the unconstrained scale, zero where the prior has none.
         unit: the prior sd of a value without bounds, in its own unit; one for a bounded value or without a prior sd.
-        open_at_zero: whether it is positive and its prior has a density at zero, as a half-normal one has.
+        open_at_zero: whether it is positive and its prior has a density at zero, and a variance, as a half-normal one
+            has. A half-Cauchy one has none: what is a normal tail below would be a heavy one above.
         new_level: whether it stands for levels of a group that were not met at the fit (sampled with
             `infer={"new_level": True}`): its prior, of which no posterior has draws, is standard normal.
     """
@@ -74,25 +78,29 @@ def sites_of(latent: Mapping[str, dict[str, Any]]) -> dict[str, Site]:
 
     found, sites = jax.jit(priors)(), {}  # compiled as one, not an operation at a time
     for name, message in latent.items():
-        centre, unit, fall = found[name]
+        centre, unit, fall, power = found[name]
         axis = len(message["fn"].batch_shape) - 1 if is_subject(message) else None
-        open_at_zero = fall is not None and bool(fall < MOST_FALL * centre.size)
+        open_at_zero = fall is not None and bool(fall < MOST_FALL * centre.size and power > LEAST_POWER * centre.size)
         new_level = bool(message["infer"].get("new_level"))
         sites[name] = Site(name, shapes[name], transforms[name], axis, centre, unit, open_at_zero, new_level)
     return sites
 
 
 class _Prior(NamedTuple):
-    """Of one site: `Site.centre`, `Site.unit`, and by how much less its log density is near zero, see `_fall`."""
+    """Of one site: `Site.centre`, `Site.unit`, how much less its log density is near zero, and its tail's power.
+
+    The last two, see `_ends`, of positive values alone.
+    """
 
     centre: Array
     unit: Array
     fall: Array | None
+    power: Array | None
 
 
 def _prior(fn: Any, transform: Transform, shape: tuple[int, ...]) -> _Prior:
     centre = _centre(fn, transform, shape)
-    return _Prior(centre, _unit(fn, transform, shape), _fall(fn, transform, centre))
+    return _Prior(centre, _unit(fn, transform, shape), *_ends(fn, transform, centre))
 
 
 def _centre(fn: Any, transform: Transform, shape: tuple[int, ...]) -> Array:
@@ -114,14 +122,22 @@ def _unit(fn: Any, transform: Transform, shape: tuple[int, ...]) -> Array:
     return jnp.where(jnp.isfinite(sd) & (sd > 0.0), sd, 1.0)
 
 
-def _fall(fn: Any, transform: Transform, centre: Array) -> Array | None:
-    """How much less the log density of a positive value is near zero than at its mean; of another there is none."""
+def _ends(fn: Any, transform: Transform, centre: Array) -> tuple[Array, Array] | tuple[None, None]:
+    """How much less the log density of a positive value is near zero than at its mean, and by what power it falls.
+
+    That of a density like $s^{-k}$ far above the mean is $k$. Summed over a site's values; of others there are none.
+    """
     while isinstance(transform, IndependentTransform):
         transform = transform.base_transform
     if not isinstance(transform, ExpTransform) or not centre.size or centre.shape != fn.shape():
-        return None
+        return None, None
     typical = jnp.exp(centre)
-    return jnp.sum(fn.log_prob(typical)) - jnp.sum(fn.log_prob(NEAR_ZERO * typical))
+
+    def at(times: float) -> Array:
+        return jnp.sum(fn.log_prob(times * typical))
+
+    near, far = FAR_ABOVE
+    return at(1.0) - at(NEAR_ZERO), (at(near) - at(far)) / np.log(far / near)
 
 
 def _is_linear(transform: Transform) -> bool:

@@ -12,8 +12,9 @@ from dpm.inference.chunks import Chunks, chunked
 from dpm.inference.hierarchy import Hierarchy
 from dpm.types import Array, Bool, Float
 
-PLACES = 3
-"""Of population values and effects at which a density is looked at."""
+FAR = (1.0, 3.0, 6.0)
+"""How far apart effects are at which a density is looked at [prior standard deviations], each at other population
+values: a course that is clipped is straight until it meets its limit."""
 
 ROUNDING = 1e-9
 """Of a gradient, relative to its largest part, that is rounding."""
@@ -37,9 +38,9 @@ def straight(hierarchy: Hierarchy, data: Data) -> tuple[int, ...]:
     def all_straight(chosen: list[int]) -> bool:
         wanted = jnp.asarray(np.isin(np.arange(q), chosen))
         return not any(
-            bool(_bends(wanted, jnp.asarray(place), one, part))
+            bool(_bends(wanted, place, FAR[place], one, part))
             for one in hierarchy.by_class()
-            for place in range(PLACES)
+            for place in range(len(FAR))
             for part in parts
         )
 
@@ -53,8 +54,10 @@ def straight(hierarchy: Hierarchy, data: Data) -> tuple[int, ...]:
     return tuple(found)
 
 
-@partial(jax.jit, static_argnums=2)
-def _bends(wanted: Bool[Array, " effect"], place: Array, hierarchy: Hierarchy, part: Chunks) -> Bool[Array, ""]:
+@partial(jax.jit, static_argnums=3)
+def _bends(
+    wanted: Bool[Array, " effect"], place: int | Array, far: float | Array, hierarchy: Hierarchy, part: Chunks
+) -> Bool[Array, ""]:
     """Whether the gradient of some subject's density is not linear along these effects, or not a number."""
     key = jax.random.key(place)
     centre, unit = hierarchy.prior_centre(), jnp.minimum(hierarchy.prior_unit(), 1.0)
@@ -67,7 +70,7 @@ def _bends(wanted: Bool[Array, " effect"], place: Array, hierarchy: Hierarchy, p
         records = part.records(arrays)
         base, one, other = jax.random.normal(jax.random.fold_in(key, number), shape)
         along = wanted[:, None]
-        one, other = jnp.where(along, 1.5 * one, 0.0), jnp.where(along, 1.5 * other, 0.0)
+        one, other = jnp.where(along, far * one, 0.0), jnp.where(along, far * other, 0.0)
 
         def gradient(effects: Float[Array, "effect subject"]) -> Float[Array, "effect subject"]:
             return jax.grad(lambda b: jnp.sum(hierarchy.log_subject(population, b, records)))(effects)

@@ -168,7 +168,10 @@ def test_most_coefficients_are_shrunk_and_none_exceeds_the_slab() -> None:
 
 @pytest.mark.slow
 def test_a_sampled_horseshoe_keeps_what_matters_and_shrinks_the_rest() -> None:
-    """Two of twenty covariates matter, by 1 and -0.8; least squares knows each coefficient to about 0.06."""
+    """Two of twenty covariates matter, by 1 and -0.8; least squares knows each coefficient to about 0.06.
+
+    A horseshoe leaves the odd divergence: none or one of 800 with three seeds, where 8 to 29 would be a wrong scale.
+    """
     rng, n = np.random.default_rng(3), 100
     x = rng.normal(size=(20, n))
     y = 2.0 + 1.0 * x[2] - 0.8 * x[7] + 0.5 * rng.normal(size=n) + 0.4 * rng.normal(size=(3, n))
@@ -189,4 +192,4 @@ def test_a_sampled_horseshoe_keeps_what_matters_and_shrinks_the_rest() -> None:
     assert (np.abs(mean - np.where(matters, np.where(np.arange(20) == 2, 1.0, -0.8), 0.0)) < 3.0 * sd).all()
     assert np.median(sd[~matters]) < 0.035 < sd[matters].min()
     assert np.abs(mean[~matters]).max() < 0.06
-    assert drawn.stats["diverging"].sum() == 0
+    assert drawn.stats["diverging"].sum() <= 4

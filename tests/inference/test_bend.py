@@ -45,7 +45,11 @@ def test_a_density_is_carried_over() -> None:
 def test_which_values_have_it() -> None:
     def model(data: Records) -> None:
         numpyro.sample("half", dist.HalfNormal(2.0))
-        numpyro.sample("pair", dist.HalfCauchy(1.0).expand([2]).to_event(1))
+        numpyro.sample("pair", dist.HalfNormal(1.0).expand([2]).to_event(1))
+        numpyro.sample("exponential", dist.Exponential(3.0))
+        numpyro.sample("student", dist.FoldedDistribution(dist.StudentT(3.0, 0.0, 2.0)))
+        numpyro.sample("heavy", dist.HalfCauchy(1.0))
+        numpyro.sample("heavy_pair", dist.HalfCauchy(1.0).expand([2]).to_event(1))
         numpyro.sample("away", dist.LogNormal(0.0, 0.5))
         numpyro.sample("gamma", dist.Gamma(3.0, 1.0))
         numpyro.sample("line", dist.Normal(0.0, 1.0))
@@ -54,4 +58,4 @@ def test_which_values_have_it() -> None:
 
     split = Hierarchy.of(model, records("orthodont"))
     each = dict(zip(split.population_names(), split.near_zero(), strict=True))
-    assert {name for name, near in each.items() if near} == {"half", "pair[0]", "pair[1]"}
+    assert {name for name, near in each.items() if near} == {"half", "pair[0]", "pair[1]", "exponential", "student"}

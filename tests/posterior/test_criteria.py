@@ -20,7 +20,7 @@ from dpm.inference.nuts import NUTS
 from dpm.posterior.criteria import likelihood_table
 from dpm.posterior.fit import fit
 from dpm.posterior.interval import profile_likelihood
-from tests.checks.lines import line, straight, table
+from tests.checks.lines import _score, line, straight, table
 
 KEY = jax.random.key(2)
 
@@ -68,11 +68,19 @@ def classes(records: Records) -> None:
     line(records)
 
 
+def sites(records: Records) -> None:
+    """`line`, at three sites whose levels differ by a spread."""
+    sd = numpyro.sample("site_sd", dist.HalfNormal(1.0))
+    level = numpyro.sample("site", dist.Normal(0.0, 1.0).expand([3]).to_event(1))
+    _score(records, sd * level[np.arange(records.n_subjects) % 3])
+
+
 @pytest.mark.parametrize(
     ("model", "times", "expected", "why"),
     [
         (line, 5, NUTS, "exact and quick enough for 150 subjects with 1 effects each"),
         (line, 1, MarginalNUTS, "since 30 subjects with 1 effects each may leave"),
+        (sites, 5, MarginalNUTS, "since few levels may leave site_sd too uncertain"),
         (classes, 1, MarginalNUTS, "since kind is discrete"),
         (line, 1000, Laplace, "30,000 subjects with 1 effects each are too many to sample"),
     ],
