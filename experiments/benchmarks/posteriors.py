@@ -43,7 +43,7 @@ LENGTHS = {
 }
 """Chains, warm-up draws and kept draws of each chain."""
 
-FEWER = {"dpm": (4, 300, 500), "dpm_marginal": (4, 200, 250), "numpyro_1000": (2, 1000, 500), "stan": (2, 500, 500)}
+FEWER = {"dpm": (4, 300, 500), "dpm_marginal": (4, 200, 1000), "numpyro_1000": (2, 1000, 500), "stan": (2, 500, 500)}
 """The same for the latent-time model with `MANY` subjects or more, of which Stan would take an hour for the above."""
 
 MANY = 1_000
