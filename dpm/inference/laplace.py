@@ -92,7 +92,7 @@ class Laplace:
     Attributes:
         objective: `"map"`, with priors and the Jacobian of the unconstrained scale; `"ml"`, without either.
         level: accuracy of the integral, see `Marginal`.
-        n_nodes: nodes per effect for `level="quadrature"`, points in all for `level="qmc"`.
+        n_nodes: nodes per effect that does not enter linearly for `level="quadrature"`, points for `level="qmc"`.
         draws: how many to take from the normal approximation.
         tolerance: on the squared Newton decrement.
         starts: starting points to try before giving up.

@@ -28,9 +28,6 @@ Level = Literal["focei", "laplace", "quadrature", "qmc"]
 MOST_EFFECTS = 3
 """Per subject that do not enter straight, for quadrature on a tensor grid."""
 
-BENT = 1e-6
-"""Of a density, relative: how far it may be from the quadratic that straight effects' integral rests on."""
-
 TAIL = 4.0
 """Degrees of freedom of proposals for effects: heavy tails, and a quantile function in closed form."""
 
@@ -110,8 +107,7 @@ class Marginal:
     def with_nodes(self, level: Level, n_nodes: int, *, key: Key | None = None) -> "Marginal":
         """Quadrature or qmc with so many nodes, of the same effects."""
         left = len(self.bent)
-        tensor = level == "quadrature" or not left
-        nodes, log_weights = _gauss_hermite(left, n_nodes) if tensor else _sobol(left, n_nodes, key)
+        nodes, log_weights = _gauss_hermite(left, n_nodes) if level == "quadrature" else _sobol(left, n_nodes, key)
         return replace(self, level=level, nodes=nodes, log_weights=log_weights)
 
     @property
@@ -196,22 +192,19 @@ class Marginal:
     def _integrate(
         self, density: Density, centre: Effects, curvature: Blocks
     ) -> tuple[PerSubject, Bool[Array, " subject"]]:
-        """The sum over nodes, and for whom it can be trusted."""
+        """The sum over nodes, and for whom they have a place."""
         order = np.array([*self.straight, *self.bent], int)
         lower, definite = blocks.cholesky(curvature[order][:, order])
-        back, still = np.argsort(order), np.zeros(len(self.straight))
+        back, still, first = np.argsort(order), np.zeros(len(self.straight)), len(self.straight)
 
-        def at_node(node: Float[Array, " bent"]) -> tuple[PerSubject, Bool[Array, " subject"]]:
+        def at_node(node: Float[Array, " bent"]) -> PerSubject:
             z = jnp.concatenate([still, node])
             # With straight effects where they are likeliest by the curvature at the centre.
             effects = centre + blocks.solve_upper(lower, jnp.broadcast_to(z[:, None], centre.shape))[back]
-            return self._straightened(density, effects)
+            return self._straightened(density, effects, centre) if self.straight else density(effects)
 
-        values, trusted = self._over(at_node)(jnp.array(self.nodes))
-        values = values + jnp.array(self.log_weights)[:, None]
-        first = len(self.straight)
-        scale = blocks.log_determinant(lower[first:, first:])
-        return logsumexp(values, axis=0) - 0.5 * scale, definite & jnp.all(trusted, axis=0)
+        values = self._over(at_node)(jnp.array(self.nodes)) + jnp.array(self.log_weights)[:, None]
+        return logsumexp(values, axis=0) - 0.5 * blocks.log_determinant(lower[first:, first:]), definite
 
     def _over[Out](self, f: Callable[[Array], Out]) -> Callable[[Float[Array, "node bent"]], Out]:
         """A function of each node: with straight effects, on a CPU, one after the other, since its cache holds one.
@@ -224,26 +217,26 @@ class Marginal:
             return jax.vmap(f)
         return lambda nodes: lax.map(jax.checkpoint(f), nodes)
 
-    def _straightened(self, density: Density, effects: Effects) -> tuple[PerSubject, Bool[Array, " subject"]]:
-        r"""$\log \int \exp \ell_i\,\mathrm{d}s$ with the other effects as given, and for whom the formula holds.
+    def _straightened(self, density: Density, effects: Effects, centre: Effects) -> PerSubject:
+        r"""$\log \int \exp \ell_i\,\mathrm{d}s$ with the other effects as given.
 
-        It does where $\ell_i$ rises from the given $s$ to $\hat s$ by $\tfrac12 g^\top H_{ss}^{-1} g$.
+        Minus infinity where $\ell_i$ is: derivatives are then taken at the centre, and not used.
         """
-        if not self.straight:
-            return density(effects), jnp.ones(effects.shape[-1], bool)
         rows = np.array(self.straight)
+        impossible = jnp.isneginf(lax.stop_gradient(density(effects)))
+        effects = jnp.where(impossible, centre, effects)
         begin = lax.stop_gradient(effects[rows])
 
         def along(own: Effects) -> PerSubject:
             return density(effects.at[rows].set(own))
 
-        value, gradient, curvature = derivatives(along, begin)
-        lower, definite = blocks.cholesky(curvature)
-        rise = 0.5 * jnp.sum(blocks.solve_lower(lower, gradient) ** 2, axis=0)
+        _, gradient, curvature = derivatives(along, begin)
+        lower, _ = blocks.cholesky(curvature)
+        # At a maximum over them, in which the slope along straight effects is zero. The rise to it, by the formula too,
+        # would be a difference of huge numbers where a node is far out.
         top = along(lax.stop_gradient(begin + blocks.solve(lower, gradient)))
-        volume = 0.5 * (len(rows) * jnp.log(2.0 * jnp.pi) - blocks.log_determinant(lower))
-        error = jnp.abs(top - (value + rise))
-        return value + rise + volume, definite & (error <= BENT * (1.0 + jnp.abs(value) + rise))
+        value = top + 0.5 * (len(rows) * jnp.log(2.0 * jnp.pi) - blocks.log_determinant(lower))
+        return jnp.where(impossible, -jnp.inf, value)
 
     def _gauss_newton(self, vector: Float[Array, " population"], effects: Effects, records: Data) -> Blocks:
         r"""$-\nabla^2$ of the effects' prior plus the expected information of Gaussian values.
@@ -336,6 +329,9 @@ def _information(
 
 type Nodes = tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]
 
+NO_EFFECTS: Nodes = ((),), (0.0,)
+"""One node, of no effects."""
+
 
 def _gauss_hermite(q: int, n_nodes: int) -> Nodes:
     r"""Nodes and log weights of $\int f(z)\,dz = \sum w f(z)$ on a tensor grid, scaled for a standard normal peak."""
@@ -343,6 +339,8 @@ def _gauss_hermite(q: int, n_nodes: int) -> Nodes:
         do = 'Use level="qmc", or level="laplace".'
         expected = 'at most three effects per subject for level="quadrature", of those that do not enter linearly'
         raise InferenceError("level", expected, str(q), do)
+    if not q:
+        return NO_EFFECTS
     x, w = np.polynomial.hermite.hermgauss(n_nodes)
     z, log_w = np.sqrt(2.0) * x, np.log(w) + x**2 + 0.5 * np.log(2.0)
     nodes = tuple(product(z.tolist(), repeat=q))
@@ -358,6 +356,8 @@ def _sobol(q: int, n_nodes: int, key: Key | None) -> Nodes:
         raise InferenceError("key", 'a JAX key for level="qmc"', "none")
     if n_nodes & (n_nodes - 1):
         raise InferenceError("n_nodes", "a power of two for Sobol points", str(n_nodes))
+    if not q:
+        return NO_EFFECTS
     seed = int(jax.random.randint(key, (), 0, np.iinfo(np.int32).max))
     u = np.clip(qmc.Sobol(q, rng=np.random.default_rng(seed)).random(n_nodes), 1e-12, 1 - 1e-12)
     z = np.asarray(student_quantile(jnp.asarray(u)))

@@ -1,7 +1,7 @@
 """Effects that enter straight: which they are, and that their integral by formula is the integral."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,7 +12,9 @@ from numpyro import distributions as dist
 from scipy.integrate import trapezoid
 from scipy.stats import multivariate_normal, norm
 
+import dpm
 from dpm.cohort import Records
+from dpm.components.sigmoid import LogisticRise
 from dpm.errors import InferenceError
 from dpm.inference.accuracy import accuracy, described, finer
 from dpm.inference.hierarchy import Hierarchy
@@ -28,7 +30,10 @@ from .hand_written import counts
 KEY = jax.random.key(3)
 
 
-def course(mean: Callable[[Array, PerVisit], PerVisit], effects: int) -> Model:
+type Mean = Callable[[Array, PerVisit], PerVisit]
+
+
+def course(mean: Mean, effects: int) -> Model:
     """A model of `score` with so many standard normal effects, of which `mean` makes a course."""
 
     def model(data: Records) -> None:
@@ -75,32 +80,67 @@ def test_of_the_models_of_other_tests(name: str, expected: tuple[int, ...]) -> N
     assert straight(hierarchy(name), records(name)) == expected
 
 
-def test_one_subject_whose_measurement_bends_is_enough() -> None:
-    """A value beyond a limit, which enters by a normal distribution function, in the last of many chunks."""
+def far_bend(b: Array, time: PerVisit) -> PerVisit:
+    """A line to every digit unless `b` is below -10."""
+    return jax.nn.softplus(3.0 * (b[0] + 20.0)) + 0.0 * time
 
-    def model(data: Records) -> None:
-        sd = numpyro.sample("sd", dist.HalfNormal(1.0))
-        with numpyro.plate("subject", data.n_subjects, dim=-1):
-            level = numpyro.sample("level", dist.Normal(0.0, 1.0))
-            beyond = dist.Normal().log_prob(0.0) + jax.scipy.stats.norm.logcdf(level / sd)
-            with numpyro.plate("visit", data.time.shape[0], dim=-2):
-                noise = dist.Normal(level + 0.0 * data.time, sd)
-                numpyro.sample("y", noise.mask(data.observed["y"]), obs=data.values["y"])
-            numpyro.factor("limit", jnp.where(data.covariates["beyond"] > 0.0, beyond, 0.0))
 
-    def data(beyond: int) -> Records:
-        n = 3_000
-        return Records(
-            time=jnp.zeros((4, n)),
-            values={"y": jnp.zeros((4, n))},
-            observed={"y": jnp.ones((4, n), bool)},
-            covariates={"beyond": jnp.asarray(np.arange(n) >= n - beyond, float)},
-            groups={},
-        )
+def looped(b: Array, time: PerVisit) -> PerVisit:
+    """A sum over visits by a loop, of which nothing is known."""
 
-    split = Hierarchy.of(model, data(1))
-    assert straight(split, data(1)) == ()
-    assert straight(split, data(0)) == (0,)
+    def step(total: Array, row: Array) -> tuple[Array, Array]:
+        return total + b[0] + jnp.sin(b[1]) * row, 2.0 * total
+
+    return jax.lax.scan(step, jnp.zeros_like(b[0]), time)[1]
+
+
+def of_cases(b: Array, time: PerVisit) -> PerVisit:
+    """By time, not by effects, one line or another; and a branch."""
+    late = jnp.where(time > 1.0, b[0] - b[1], b[0])
+    return jax.lax.cond(time[0, 0] > 5.0, lambda: late, lambda: late + jnp.cos(b[1]))
+
+
+@pytest.mark.parametrize(
+    ("mean", "effects", "expected"),
+    [
+        (far_bend, 1, ()),
+        (looped, 2, ()),
+        (of_cases, 2, (0,)),
+        (lambda b, time: jnp.where(b[0] > 0.0, b[1], b[2]) + 0.0 * time, 3, (1, 2)),
+        (lambda b, time: jnp.concatenate([b[:1], b[1:] ** 2])[0] + b[1] / (1.0 + time), 2, (0, 1)),
+        (lambda b, time: b[0] / b[1] + 0.0 * time, 2, (0,)),
+        (lambda b, time: jnp.einsum("k,kn->n", jnp.array([1.0, 2.0]), b) + 0.0 * time, 2, (0, 1)),
+        (lambda b, time: b[jnp.argmax(time[0])] + jnp.exp(b[0]), 2, (1,)),
+        (lambda b, time: jnp.cumsum(b[0] + 0.0 * time, axis=0) + jnp.abs(b[1]), 2, (0,)),
+        (lambda b, time: jax.jit(lambda x: -2.0 * x)(b[0]) + jnp.maximum(b[1], -50.0) + 0.0 * time, 2, (0,)),
+        (lambda b, time: jax.lax.while_loop(lambda x: jnp.all(x < 9.0), lambda x: x + 1.0, b[0]) + b[1], 2, (1,)),
+    ],
+)
+def test_it_is_read_off_the_operations(mean: Mean, effects: int, expected: tuple[int, ...]) -> None:
+    assert straight(Hierarchy.of(course(mean, effects), counts()), counts()) == expected
+
+
+def test_models_of_components() -> None:
+    """A floor beside onset and pace; lines with correlated effects; a bend far from its prior; a spread by subject."""
+    data = counts()
+
+    def of(trajectory: dpm.Trajectory, **more: Any) -> tuple[int, ...]:
+        outcome = dpm.Outcome(trajectory, dpm.Gaussian(sd=dist.HalfNormal(1.0)))
+        return straight(Hierarchy.of(dpm.ProgressionModel(outcomes={"score": outcome}, **more), data), data)
+
+    varying = dpm.Parameter(dist.Normal(0.0, 1.0), subject=dist.HalfNormal(1.0))
+    positive = dpm.Parameter(dist.Normal(0.0, 1.0), subject=dist.HalfNormal(1.0), link=jnp.exp)
+    assert of(dpm.Linear(level=varying, slope=varying)) == (0, 1)
+    assert of(dpm.Linear(level=varying, slope=positive), correlation=None) == (0,)
+    assert of(dpm.Linear(level=varying, slope=positive)) == ()  # the first effect is part of the slope's too
+    clock = dpm.LatentTime(onset=dpm.onset(dist.HalfNormal(1.0)), pace=dpm.pace(dist.HalfNormal(0.3)))
+    rise = LogisticRise(
+        floor=varying, ceiling=1.0, midpoint=dpm.Parameter(dist.Normal(0.0, 1.0)), rate=dpm.Parameter(0.0)
+    )
+    assert of(rise, clock=clock) == (2,)
+    late = dpm.Parameter(dist.Normal(20.0, 1.0), subject=dist.HalfNormal(1.0))
+    bend = dpm.ChangePoint(level=varying, before=dpm.Parameter(0.0), after=dpm.Parameter(1.0), change=late, width=0.25)
+    assert of(bend, correlation=None) == (0,)
 
 
 BENDING = (5.5, 1.2), 0.6
@@ -114,18 +154,33 @@ def bending() -> tuple[Hierarchy, Records, Array]:
     return split, data, split.unconstrain({"typical": jnp.array(BENDING[0]), "sd": jnp.array(BENDING[1])})
 
 
-def exactly(data: Records, typical: tuple[float, float], sd: float) -> np.ndarray:
-    r"""$\log p(y_i)$ under `bend`: the level and the height by the covariance of $y$, the onset on a fine grid."""
-    onset, found = np.linspace(-8.0, 8.0, 2_001), []
+def bending_columns(time: np.ndarray, b: float) -> tuple[np.ndarray | float, np.ndarray]:
+    """What the level and the height of `bend` are multiplied by."""
+    return 1.0, 0.5 * np.tanh(2.0 * (time - 1.0 - 0.7 * b))
+
+
+def exactly(
+    data: Records,
+    typical: tuple[float, float],
+    sd: float,
+    columns: Callable[[np.ndarray, float], tuple[np.ndarray | float, np.ndarray]] = bending_columns,
+    constant: float = 2.0,
+) -> np.ndarray:
+    r"""$\log p(y_i)$: two straight effects by the covariance of $y$, the bent one on a fine grid.
+
+    `constant` times the second column is added to the mean.
+    """
+    bent, found = np.linspace(-8.0, 8.0, 2_001), []
     for subject in range(data.n_subjects):
         seen = np.asarray(data.observed["score"])[:, subject]
         time, y = (np.asarray(of)[seen, subject] for of in (data.time, data.values["score"]))
         log = []
-        for b in onset:
-            rise = np.tanh(2.0 * (time - 1.0 - 0.7 * b))
-            spread = typical[1] ** 2 * (1.0 + 0.25 * np.outer(rise, rise)) + sd**2 * np.eye(len(y))
-            log.append(multivariate_normal.logpdf(y, typical[0] + typical[1] * rise, spread) + norm.logpdf(b))
-        found.append(np.log(trapezoid(np.exp(log), onset)))
+        for b in bent:
+            one, other = (np.broadcast_to(column, time.shape) for column in columns(time, b))
+            spread = typical[1] ** 2 * (np.outer(one, one) + np.outer(other, other)) + sd**2 * np.eye(len(y))
+            mean = typical[0] + typical[1] * constant * other
+            log.append(multivariate_normal.logpdf(y, mean, spread, allow_singular=True) + norm.logpdf(b))
+        found.append(np.log(trapezoid(np.exp(log), bent)))
     return np.array(found)
 
 
@@ -175,11 +230,42 @@ def test_all_straight_is_one_node_and_laplace() -> None:
     assert found.reliable
 
 
-def test_effects_that_bend_after_all_have_no_likelihood(bending: tuple[Hierarchy, Records, Array]) -> None:
-    """The formula is held against the density: what is not quadratic is not a number."""
-    split, data, at = bending
-    wrong = replace(Marginal(split), straight=(0, 1)).with_nodes("quadrature", 5)
-    assert not np.any(np.isfinite(each(wrong, at, data)))
+@pytest.mark.parametrize(("level", "n_nodes"), [("quadrature", 9), ("quadrature", 91), ("qmc", 512)])
+def test_nodes_far_out_weigh_nothing(level: Level, n_nodes: int) -> None:
+    """Where a course is huge the maximum over straight effects is a difference of huge numbers."""
+    model, data = course(lambda b, time: b[0] + b[1] * jnp.exp(2.0 * b[2] * time), 3), counts()
+    split = Hierarchy.of(model, data)
+    at = split.unconstrain({"typical": jnp.array(BENDING[0]), "sd": jnp.array(BENDING[1])})
+    found = Marginal.at(split, level, data, n_nodes=n_nodes, key=KEY)
+    assert found.straight == (0, 1)
+    exact = exactly(data, *BENDING, lambda time, b: (1.0, np.exp(2.0 * b * time)), constant=0.0)
+    np.testing.assert_allclose(each(found, at, data), exact, atol={9: 0.15, 91: 1e-4, 512: 0.05}[n_nodes])
+    value, slope = evaluate(found, at, data)
+    assert np.isfinite(value) and np.all(np.isfinite(slope))
+
+
+def test_impossible_places_weigh_nothing() -> None:
+    """A limit of a bent effect, beyond which its density is zero, beside a straight one."""
+
+    def model(data: Records) -> None:
+        typical = numpyro.sample("typical", dist.Normal(5.0, 1.0))
+        with numpyro.plate("subject", data.n_subjects, dim=-1):
+            level, other = (numpyro.sample(name, dist.Normal(0.0, 1.0)) for name in ("level", "other"))
+            numpyro.factor("limit", jnp.where(other > 2.0, -jnp.inf, 0.3 * jnp.cos(other)))
+            with numpyro.plate("visit", data.time.shape[0], dim=-2):
+                mean = numpyro.deterministic("score_mean", typical + level + 0.0 * data.time)
+                numpyro.sample("score", dist.Normal(mean, 0.6).mask(data.observed["score"]), obs=data.values["score"])
+
+    data = counts()
+    split = Hierarchy.of(model, data)
+    at = split.prior_centre()
+    nested = Marginal.at(split, "quadrature", data, n_nodes=31)
+    assert nested.straight == (0,)
+    np.testing.assert_allclose(
+        each(nested, at, data), each(Marginal(split).with_nodes("quadrature", 31), at, data), atol=1e-8
+    )
+    _, slope = evaluate(nested, at, data)
+    assert np.all(np.isfinite(slope))
 
 
 def test_quadrature_counts_the_effects_that_bend() -> None:
