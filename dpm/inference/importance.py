@@ -92,17 +92,22 @@ def resample(
 def smoothed(log_weights: Float[np.ndarray, " draw"]) -> tuple[Float[np.ndarray, " draw"], float]:
     """Pareto-smoothed weights that sum to one, and the shape k of their tail (Vehtari et al. 2024, JMLR 25(72)).
 
-    Equal weights have no tail: their k is minus infinity. That of fewer than `FEWEST` cannot be told: it is infinite.
+    Equal weights have no tail: their k is minus infinity. That of fewer than `FEWEST` cannot be told, nor that of the
+    largest where these are all equal, as of a chain that stands still: it is infinite, and nothing is smoothed.
     """
     if np.ptp(log_weights) < LEAST_SPREAD:
         return np.full(log_weights.shape, 1.0 / log_weights.size), -np.inf
+    share = np.exp(log_weights - np.max(log_weights))
+    plain = share / share.sum(), np.inf
     if log_weights.size < FEWEST:
-        share = np.exp(log_weights - np.max(log_weights))
-        return share / share.sum(), np.inf
+        return plain
     from arviz_stats.base.array import array_stats  # a second of imports, and not on every machine with a GPU
 
-    # It takes log likelihoods, whose weights are their inverse.
-    log_smoothed, k = array_stats.psislw(-log_weights)
+    try:
+        # It takes log likelihoods, whose weights are their inverse.
+        log_smoothed, k = array_stats.psislw(-log_weights)
+    except ValueError:  # "All tail values are the same"
+        return plain
     share = np.exp(log_smoothed - np.max(log_smoothed))
     return share / share.sum(), float(k)
 

@@ -95,3 +95,10 @@ def test_the_tail_of_few_weights_cannot_be_told(n: int) -> None:
     share, k = smoothed(log_weights)
     assert k == (np.inf if n > 1 else -np.inf)
     np.testing.assert_allclose(share, np.exp(log_weights) / np.exp(log_weights).sum())
+
+
+def test_a_tail_of_equal_weights_cannot_be_told() -> None:
+    """Of draws that mostly stand still: as they are, with a k that no gate lets pass."""
+    share, k = smoothed(np.concatenate([np.zeros(60), np.ones(60)]))
+    assert k == np.inf
+    assert share[-1] / share[0] == pytest.approx(np.e) and share.sum() == pytest.approx(1.0)
