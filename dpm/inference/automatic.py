@@ -7,10 +7,11 @@ from dpm.errors import InferenceError
 from dpm.inference.draws import Method
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
-from dpm.inference.marginal import fits_quadrature
+from dpm.inference.marginal import MOST_EFFECTS
 from dpm.inference.marginal_nuts import MarginalNUTS
 from dpm.inference.nuts import NUTS
 from dpm.inference.products import products
+from dpm.inference.straight import n_bent
 from dpm.types import Model
 
 MANY = 20_000
@@ -60,7 +61,9 @@ def chosen(model: Model, records: Data, *, method: str = "auto") -> tuple[Method
         return MarginalNUTS(), f"method: MarginalNUTS, since {hierarchy.classes[0][0]} is discrete and is summed out."
     if effects > MANY:
         rough = Laplace(importance=1000, most_shift=MOST_SHIFT)
-        fine = replace(rough, level="quadrature", n_nodes=NODES) if fits_quadrature(hierarchy, records) else rough
+        fine = (
+            replace(rough, level="quadrature", n_nodes=NODES) if n_bent(hierarchy, records) <= MOST_EFFECTS else rough
+        )
         return fine, (
             f"method: Laplace, level {fine.level}, with draws weighted by the marginal likelihood, since {of} are too "
             "many to sample."

@@ -258,12 +258,6 @@ class Marginal:
         return prior + jnp.stack([jnp.stack(row) for row in rows])
 
 
-def fits_quadrature(hierarchy: Hierarchy, data: Data) -> bool:
-    """Whether at most `MOST_EFFECTS` of a subject's effects do not enter straight."""
-    q = hierarchy.n_effects
-    return q <= MOST_EFFECTS or q - len(straight(hierarchy, data)) <= MOST_EFFECTS
-
-
 def _likeliest(values: Float[Array, "class subject"], modes: list[Modes]) -> Modes:
     """Each subject's modes at the value of the largest marginal; converged where all of them are."""
     best = jnp.argmax(values, axis=0)

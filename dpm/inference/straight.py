@@ -48,6 +48,11 @@ def straight(hierarchy: Hierarchy, data: Data) -> tuple[int, ...]:
     return _FOUND[hierarchy]
 
 
+def n_bent(hierarchy: Hierarchy, data: Data) -> int:
+    """How many effects of a subject are not straight, and left for nodes; see `straight`."""
+    return hierarchy.n_effects - len(straight(hierarchy, data))
+
+
 def _straight(hierarchy: Hierarchy, records: Records) -> tuple[int, ...]:
     q = hierarchy.n_effects
     few = records.take(np.zeros(SUBJECTS, int))

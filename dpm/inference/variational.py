@@ -21,6 +21,7 @@ from dpm.inference.marginal import Level, Marginal
 from dpm.inference.pathfinder import pathfinder
 from dpm.inference.progress import Line
 from dpm.inference.start import Start
+from dpm.inference.straight import n_bent
 from dpm.inference.weighing import LARGEST_WIDENING, Weighing, weigh
 from dpm.inference.whitening import Whitening
 from dpm.types import Array, Key, Model
@@ -81,7 +82,7 @@ class Variational:
         draws: kept.
         importance: resample draws by their weights; False keeps the guide's own.
         level, n_nodes: of the integral over effects, see `Marginal`; by default quadrature with seven nodes up to two
-            effects, `"laplace"` for more.
+            effects that do not enter linearly, `"laplace"` for more.
         on_unreliable: `"refuse"`, or `"flag"`: a guide that has not converged or whose weights cannot be relied on is
             kept, with its own draws and a note that stays with the posterior.
         progress: tell steps and bound on the error stream, as `NUTS` does.
@@ -191,7 +192,7 @@ class Variational:
         return begun.whitening, begun.optimum.estimates
 
     def _marginal(self, hierarchy: Hierarchy, records: Data, *, key: Key) -> Marginal:
-        few = 0 < hierarchy.n_effects <= 2
+        few = hierarchy.n_effects and n_bent(hierarchy, records) <= 2
         level = self.level or ("quadrature" if few else "laplace")
         return Marginal.at(hierarchy, level, records, n_nodes=self.n_nodes, key=key)
 

@@ -17,7 +17,8 @@ from dpm.inference.accuracy import finer
 from dpm.inference.batching import batch_size
 from dpm.inference.chunks import Chunks, chunked
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.marginal import Level, Marginal, fits_quadrature
+from dpm.inference.marginal import MOST_EFFECTS, Level, Marginal
+from dpm.inference.straight import n_bent
 from dpm.posterior.posterior import Posterior
 from dpm.posterior.tree import LEADING
 from dpm.types import Array, Float, Key
@@ -170,7 +171,7 @@ def _at_level(
     hierarchy: Hierarchy, level: Level | None, records: Records, n_nodes: int | None, *, key: Key
 ) -> Marginal:
     if level is None:
-        few = fits_quadrature(hierarchy, records)
+        few = n_bent(hierarchy, records) <= MOST_EFFECTS
         level = "laplace" if not hierarchy.n_effects else "quadrature" if few else "qmc"
     return Marginal.at(hierarchy, level, records, n_nodes=n_nodes or NODES.get(level, 9), key=key)
 

@@ -19,8 +19,8 @@ from dpm.errors import InferenceError
 from dpm.inference.accuracy import accuracy, described, finer
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
-from dpm.inference.marginal import Level, Marginal, fits_quadrature
-from dpm.inference.straight import straight
+from dpm.inference.marginal import Level, Marginal
+from dpm.inference.straight import n_bent, straight
 from dpm.inference.surface import Surface
 from dpm.types import Array, Model, PerVisit
 
@@ -274,11 +274,11 @@ def test_quadrature_counts_the_effects_that_bend() -> None:
     many = course(lambda b, time: jnp.sum(jnp.tanh(time - b[:, None, :]), axis=0), 5)
     data = counts()
     split = Hierarchy.of(one, data)
-    assert fits_quadrature(split, data)
+    assert n_bent(split, data) == 1
     found = Marginal.at(split, "quadrature", data, n_nodes=7)
     assert len(found.nodes) == 7
     assert finer(Marginal(split), data, key=KEY).bent == (0,)
-    assert not fits_quadrature(Hierarchy.of(many, data), data)
+    assert n_bent(Hierarchy.of(many, data), data) == 5
     with pytest.raises(InferenceError, match="of those that do not enter linearly, got 5"):
         Marginal.at(Hierarchy.of(many, data), "quadrature", data)
 
