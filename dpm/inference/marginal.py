@@ -31,6 +31,9 @@ MOST_EFFECTS = 3
 TAIL = 4.0
 """Degrees of freedom of proposals for effects: heavy tails, and a quantile function in closed form."""
 
+LOG_PEAK = float(np.log(3.0 / 8.0))
+"""Log density of Student's $t_4$ at zero."""
+
 
 def student_quantile(p: Array) -> Array:
     r"""Quantile of Student's $t_4$ (Shaw 2006, J. Computational Finance 9, 37-73).
@@ -54,7 +57,8 @@ class Marginal:
     - `quadrature`: adaptive Gauss–Hermite, a tensor grid around $\hat b$ scaled by $H^{-1/2}$, for up to three
       effects (Pinheiro & Bates 1995);
     - `qmc`: importance sampling at scrambled Sobol points, independent $t_4$ along the axes of $H^{-1/2}$ around
-      $\hat b$ (a Gaussian proposal has too light tails and converges badly).
+      $\hat b$ (a Gaussian proposal has too light tails and converges badly), turned for each subject by another
+      amount, so that subjects' errors cancel.
 
     The last two work on the effects $r$ that are left when those are integrated out that enter straight (`straight`):
     $\ell_i$ is quadratic in $s$, so that with $\hat s(r)$ its maximum there, $H_{ss}(r)$ its curvature and $m$ its
@@ -69,8 +73,8 @@ class Marginal:
     Attributes:
         hierarchy: the model, split at its plate.
         level: which of the four.
-        nodes: quadrature or Sobol points for a standard normal peak; none where the level needs none. Plain numbers,
-            so that equal marginals compile once.
+        nodes: quadrature points for a standard normal peak, or Sobol points of the unit cube; none where the level
+            needs none. Plain numbers, so that equal marginals compile once.
         log_weights: of those nodes.
         straight: effects that are integrated by the formula at each node.
     """
@@ -161,7 +165,7 @@ class Marginal:
         if not self.nodes:
             log_marginal = value + 0.5 * (effects.shape[0] * jnp.log(2 * jnp.pi) - blocks.log_determinant(lower))
         else:
-            log_marginal, definite = self._integrate(density, effects, curvature)
+            log_marginal, definite = self._integrate(density, effects, curvature, records)
         return jnp.where(modes.converged & definite, log_marginal, jnp.nan), modes
 
     def log_marginal_and_slope(
@@ -190,18 +194,24 @@ class Marginal:
         return each, modes, slope
 
     def _integrate(
-        self, density: Density, centre: Effects, curvature: Blocks
+        self, density: Density, centre: Effects, curvature: Blocks, records: Data
     ) -> tuple[PerSubject, Bool[Array, " subject"]]:
         """The sum over nodes, and for whom they have a place."""
         order = np.array([*self.straight, *self.bent], int)
         lower, definite = blocks.cholesky(curvature[order][:, order])
-        back, still, first = np.argsort(order), np.zeros(len(self.straight)), len(self.straight)
+        back, first = np.argsort(order), len(self.straight)
+        still = jnp.zeros((first, centre.shape[-1]))
+        turn = _turn(records, len(self.bent)) if self.level == "qmc" else None
 
         def at_node(node: Float[Array, " bent"]) -> PerSubject:
-            z = jnp.concatenate([still, node])
+            z = jnp.broadcast_to(node[:, None], (len(node), centre.shape[-1]))
+            log_weight = jnp.zeros(())
+            if turn is not None:
+                z = student_quantile(jnp.clip((z + turn) % 1.0, 1e-12, 1.0 - 1e-12))
+                log_weight = jnp.sum(0.5 * (TAIL + 1.0) * jnp.log1p(z**2 / TAIL) - LOG_PEAK, axis=0)
             # With straight effects where they are likeliest by the curvature at the centre.
-            effects = centre + blocks.solve_upper(lower, jnp.broadcast_to(z[:, None], centre.shape))[back]
-            return self._straightened(density, effects, centre) if self.straight else density(effects)
+            effects = centre + blocks.solve_upper(lower, jnp.concatenate([still, z]))[back]
+            return log_weight + (self._straightened(density, effects, centre) if self.straight else density(effects))
 
         values = self._over(at_node)(jnp.array(self.nodes)) + jnp.array(self.log_weights)[:, None]
         return logsumexp(values, axis=0) - 0.5 * blocks.log_determinant(lower[first:, first:]), definite
@@ -256,6 +266,22 @@ class Marginal:
         columns = [tangents(jnp.broadcast_to(e[:, None], effects.shape)) for e in jnp.eye(effects.shape[0])]
         rows = [[_information(values, weights, one, other) for other in columns] for one in columns]
         return prior + jnp.stack([jnp.stack(row) for row in rows])
+
+
+def _turn(records: Data, q: int) -> Float[Array, "_bent subject"]:
+    """A place in the unit cube for every subject, by its own data: equal data have the same one.
+
+    Points turned by it are as evenly spread as before (Cranley & Patterson 1976, doi 10.1137/0713071), and each
+    subject's error is its own, so that in the sum over many they cancel; with the same points for all they add up.
+    """
+    if isinstance(records, Buckets):
+        return records.join([_turn(part, q) for part in records.parts])
+    total = jnp.zeros(records.n_subjects)
+    for k, leaf in enumerate(jax.tree_util.tree_leaves(records)):
+        known = jnp.nan_to_num(leaf.astype(float)).reshape(-1, records.n_subjects)
+        total += jnp.sqrt(k + 2.0) * jnp.sum(known, axis=0)
+    primes = [n for n in range(2, 10 * (q + 2)) if all(n % k for k in range(2, n))][:q]
+    return (1e3 * total * jnp.sqrt(jnp.array(primes, float))[:, None]) % 1.0
 
 
 def _likeliest(values: Float[Array, "class subject"], modes: list[Modes]) -> Modes:
@@ -342,9 +368,8 @@ def _gauss_hermite(q: int, n_nodes: int) -> Nodes:
 
 
 def _sobol(q: int, n_nodes: int, key: Key | None) -> Nodes:
-    """Scrambled Sobol points with independent t margins, and their log weights without the integrand."""
+    """Scrambled Sobol points of the unit cube, and their log weights."""
     from scipy.stats import qmc  # half a second of imports, for this level alone
-    from scipy.stats import t as student_t
 
     if key is None:
         raise InferenceError("key", 'a JAX key for level="qmc"', "none")
@@ -353,7 +378,5 @@ def _sobol(q: int, n_nodes: int, key: Key | None) -> Nodes:
     if not q:
         return NO_EFFECTS
     seed = int(jax.random.randint(key, (), 0, np.iinfo(np.int32).max))
-    u = np.clip(qmc.Sobol(q, rng=np.random.default_rng(seed)).random(n_nodes), 1e-12, 1 - 1e-12)
-    z = np.asarray(student_quantile(jnp.asarray(u)))
-    log_weights = -student_t.logpdf(z, TAIL).sum(axis=1) - np.log(n_nodes)
-    return tuple(map(tuple, z.tolist())), tuple(log_weights.tolist())
+    u = qmc.Sobol(q, rng=np.random.default_rng(seed)).random(n_nodes)
+    return tuple(map(tuple, u.tolist())), (-float(np.log(n_nodes)),) * n_nodes

@@ -203,7 +203,7 @@ def test_points_by_chance_are_for_the_bent_effects_alone(bending: tuple[Hierarch
     split, data, at = bending
     points = Marginal.at(split, "qmc", data, n_nodes=512, key=KEY)
     assert np.shape(points.nodes) == (512, 1)
-    np.testing.assert_allclose(each(points, at, data), exactly(data, *BENDING), atol=0.01)
+    np.testing.assert_allclose(each(points, at, data), exactly(data, *BENDING), atol=0.03)
 
 
 @pytest.mark.parametrize("level", ["quadrature", "qmc"])
