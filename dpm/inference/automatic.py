@@ -7,8 +7,8 @@ from dpm.errors import InferenceError
 from dpm.inference.draws import Method
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
-from dpm.inference.marginal import MOST_EFFECTS
 from dpm.inference.marginal_nuts import MarginalNUTS
+from dpm.inference.nodes import MOST_EFFECTS
 from dpm.inference.nuts import NUTS
 from dpm.inference.products import products
 from dpm.inference.straight import n_bent

@@ -14,7 +14,8 @@ from dpm.inference import blocks
 from dpm.inference.batching import batch_size
 from dpm.inference.conditional import derivatives
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.marginal import TAIL, Marginal, student_quantile
+from dpm.inference.marginal import Marginal
+from dpm.inference.nodes import TAIL, student_quantile
 from dpm.types import Array, Bool, Float, Key, PerSubject, Sites
 
 LEAST_ACCEPTED = 0.4

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Literal
 
 import jax
@@ -10,39 +9,19 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 from jax.scipy.special import logsumexp
-from numpyro import distributions as dist
 
 from dpm.cohort.buckets import Buckets, Data
-from dpm.cohort.records import Records
 from dpm.errors import InferenceError
 from dpm.inference import blocks
 from dpm.inference.conditional import Blocks, Density, Effects, Modes, derivatives, implicit_modes, search_modes
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.plate_rule import is_subject
+from dpm.inference.moments import gaussian_moments, information
+from dpm.inference.nodes import gauss_hermite, proposed, sobol, turn
 from dpm.inference.slope import laplace_slope
 from dpm.inference.straight import straight
 from dpm.types import Array, Bool, Float, Key, PerSubject, Sites
 
 Level = Literal["focei", "laplace", "quadrature", "qmc"]
-
-MOST_EFFECTS = 3
-"""Per subject that do not enter straight, for quadrature on a tensor grid."""
-
-TAIL = 4.0
-"""Degrees of freedom of proposals for effects: heavy tails, and a quantile function in closed form."""
-
-LOG_PEAK = float(np.log(3.0 / 8.0))
-"""Log density of Student's $t_4$ at zero."""
-
-
-def student_quantile(p: Array) -> Array:
-    r"""Quantile of Student's $t_4$ (Shaw 2006, J. Computational Finance 9, 37-73).
-
-    $\pm 2\sqrt{\cos(\tfrac13 \arccos \sqrt a)/\sqrt a - 1}$ with $a = 4p(1-p)$.
-    """
-    root = jnp.sqrt(4.0 * p * (1.0 - p))
-    inner = jnp.cos(jnp.arccos(jnp.clip(root, 0.0, 1.0)) / 3.0) / root - 1.0
-    return jnp.sign(p - 0.5) * 2.0 * jnp.sqrt(jnp.maximum(inner, 0.0))
 
 
 @dataclass(frozen=True)
@@ -111,7 +90,7 @@ class Marginal:
     def with_nodes(self, level: Level, n_nodes: int, *, key: Key | None = None) -> "Marginal":
         """Quadrature or qmc with so many nodes, of the same effects."""
         left = len(self.bent)
-        nodes, log_weights = _gauss_hermite(left, n_nodes) if level == "quadrature" else _sobol(left, n_nodes, key)
+        nodes, log_weights = gauss_hermite(left, n_nodes) if level == "quadrature" else sobol(left, n_nodes, key)
         return replace(self, level=level, nodes=nodes, log_weights=log_weights)
 
     @property
@@ -201,14 +180,13 @@ class Marginal:
         lower, definite = blocks.cholesky(curvature[order][:, order])
         back, first = np.argsort(order), len(self.straight)
         still = jnp.zeros((first, centre.shape[-1]))
-        turn = _turn(records, len(self.bent)) if self.level == "qmc" else None
+        turned = turn(records, len(self.bent)) if self.level == "qmc" else None
 
         def at_node(node: Float[Array, " bent"]) -> PerSubject:
             z = jnp.broadcast_to(node[:, None], (len(node), centre.shape[-1]))
             log_weight = jnp.zeros(())
-            if turn is not None:
-                z = student_quantile(jnp.clip((z + turn) % 1.0, 1e-12, 1.0 - 1e-12))
-                log_weight = jnp.sum(0.5 * (TAIL + 1.0) * jnp.log1p(z**2 / TAIL) - LOG_PEAK, axis=0)
+            if turned is not None:
+                z, log_weight = proposed((z + turned) % 1.0)
             # With straight effects where they are likeliest by the curvature at the centre.
             effects = centre + blocks.solve_upper(lower, jnp.concatenate([still, z]))[back]
             return log_weight + (self._straightened(density, effects, centre) if self.straight else density(effects))
@@ -260,28 +238,12 @@ class Marginal:
         _, _, prior = derivatives(lambda b: self.hierarchy.log_subject(population, b, records, part="latent"), effects)
 
         def moments(b: Effects) -> tuple[list[tuple[Array, Array]], list[Array]]:
-            return _gaussian_moments(self.hierarchy, population, b, records)
+            return gaussian_moments(self.hierarchy, population, b, records)
 
         values, tangents, weights = jax.linearize(moments, effects, has_aux=True)
         columns = [tangents(jnp.broadcast_to(e[:, None], effects.shape)) for e in jnp.eye(effects.shape[0])]
-        rows = [[_information(values, weights, one, other) for other in columns] for one in columns]
+        rows = [[information(values, weights, one, other) for other in columns] for one in columns]
         return prior + jnp.stack([jnp.stack(row) for row in rows])
-
-
-def _turn(records: Data, q: int) -> Float[Array, "_bent subject"]:
-    """A place in the unit cube for every subject, by its own data: equal data have the same one.
-
-    Points turned by it are as evenly spread as before (Cranley & Patterson 1976, doi 10.1137/0713071), and each
-    subject's error is its own, so that in the sum over many they cancel; with the same points for all they add up.
-    """
-    if isinstance(records, Buckets):
-        return records.join([_turn(part, q) for part in records.parts])
-    total = jnp.zeros(records.n_subjects)
-    for k, leaf in enumerate(jax.tree_util.tree_leaves(records)):
-        known = jnp.nan_to_num(leaf.astype(float)).reshape(-1, records.n_subjects)
-        total += jnp.sqrt(k + 2.0) * jnp.sum(known, axis=0)
-    primes = [n for n in range(2, 10 * (q + 2)) if all(n % k for k in range(2, n))][:q]
-    return (1e3 * total * jnp.sqrt(jnp.array(primes, float))[:, None]) % 1.0
 
 
 def _likeliest(values: Float[Array, "class subject"], modes: list[Modes]) -> Modes:
@@ -294,89 +256,3 @@ def _likeliest(values: Float[Array, "class subject"], modes: list[Modes]) -> Mod
         jnp.stack([mode.converged for mode in modes]).all(axis=0),
         jnp.stack([mode.steps for mode in modes]).max(),
     )
-
-
-def _gaussian_moments(
-    hierarchy: Hierarchy, population: Sites, effects: Effects, records: Records
-) -> tuple[list[tuple[Array, Array]], list[Array]]:
-    """Mean and sd of every observed Gaussian site of the subjects, subject axis last; and each value's weight.
-
-    The weight is zero where a mask hides the value, and otherwise the scale that a handler gave its likelihood.
-    """
-    trace = hierarchy.trace(population, hierarchy.effect_values(effects), records)
-    found, weights = [], []
-    for name, message in trace.items():
-        if message["type"] != "sample" or not message["is_observed"] or not is_subject(message):
-            continue
-        fn = whole = message["fn"]
-        scale = 1.0 if message["scale"] is None else message["scale"]
-        weight = _beside_events(jnp.broadcast_to(scale, whole.batch_shape), whole.event_dim)
-        while isinstance(fn, dist.MaskedDistribution | dist.ExpandedDistribution | dist.Independent):
-            if isinstance(fn, dist.MaskedDistribution):
-                mask = _beside_events(jnp.broadcast_to(fn._mask, fn.batch_shape), fn.event_dim)
-                weight = jnp.where(mask, weight, 0.0)
-            fn = fn.base_dist
-        if not isinstance(fn, dist.Normal):
-            do = 'Use level="laplace", whose Hessian is exact for any outcome.'
-            raise InferenceError(name, 'a Normal outcome for level="focei"', type(fn).__name__, do)
-        events = tuple(range(-whole.event_dim, 0)), tuple(range(whole.event_dim))
-        mean, sd, weight = (
-            jnp.moveaxis(jnp.broadcast_to(part, whole.shape()), *events) for part in (fn.loc, fn.scale, weight)
-        )
-        found.append((mean, sd))
-        weights.append(weight)
-    return found, weights
-
-
-def _beside_events(batch: Array, event_dim: int) -> Array:
-    """Per batch, broadcastable over the event axes behind it."""
-    return batch.reshape(batch.shape + (1,) * event_dim)
-
-
-def _information(
-    values: list[tuple[Array, Array]],
-    weights: list[Array],
-    one: list[tuple[Array, Array]],
-    other: list[tuple[Array, Array]],
-) -> PerSubject:
-    r"""$\sum_j w_j(\partial_a\mu\,\partial_b\mu + 2\,\partial_a\sigma\,\partial_b\sigma)/\sigma^2$."""
-    total = jnp.zeros(())
-    for (_, sd), weight, (mean_a, sd_a), (mean_b, sd_b) in zip(values, weights, one, other, strict=True):
-        term = jnp.where(weight > 0.0, weight * (mean_a * mean_b + 2.0 * sd_a * sd_b) / sd**2, 0.0)
-        total = total + jnp.sum(term.reshape(-1, term.shape[-1]), axis=0)
-    return total
-
-
-type Nodes = tuple[tuple[tuple[float, ...], ...], tuple[float, ...]]
-
-NO_EFFECTS: Nodes = ((),), (0.0,)
-"""One node, of no effects."""
-
-
-def _gauss_hermite(q: int, n_nodes: int) -> Nodes:
-    r"""Nodes and log weights of $\int f(z)\,dz = \sum w f(z)$ on a tensor grid, scaled for a standard normal peak."""
-    if q > MOST_EFFECTS:
-        do = 'Use level="qmc", or level="laplace".'
-        expected = 'at most three effects per subject for level="quadrature", of those that do not enter linearly'
-        raise InferenceError("level", expected, str(q), do)
-    if not q:
-        return NO_EFFECTS
-    x, w = np.polynomial.hermite.hermgauss(n_nodes)
-    z, log_w = np.sqrt(2.0) * x, np.log(w) + x**2 + 0.5 * np.log(2.0)
-    nodes = tuple(product(z.tolist(), repeat=q))
-    return nodes, tuple(sum(combination, 0.0) for combination in product(log_w.tolist(), repeat=q))
-
-
-def _sobol(q: int, n_nodes: int, key: Key | None) -> Nodes:
-    """Scrambled Sobol points of the unit cube, and their log weights."""
-    from scipy.stats import qmc  # half a second of imports, for this level alone
-
-    if key is None:
-        raise InferenceError("key", 'a JAX key for level="qmc"', "none")
-    if n_nodes & (n_nodes - 1):
-        raise InferenceError("n_nodes", "a power of two for Sobol points", str(n_nodes))
-    if not q:
-        return NO_EFFECTS
-    seed = int(jax.random.randint(key, (), 0, np.iinfo(np.int32).max))
-    u = qmc.Sobol(q, rng=np.random.default_rng(seed)).random(n_nodes)
-    return tuple(map(tuple, u.tolist())), (-float(np.log(n_nodes)),) * n_nodes

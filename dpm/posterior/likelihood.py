@@ -17,7 +17,8 @@ from dpm.inference.accuracy import finer
 from dpm.inference.batching import batch_size
 from dpm.inference.chunks import Chunks, chunked
 from dpm.inference.hierarchy import Hierarchy
-from dpm.inference.marginal import MOST_EFFECTS, Level, Marginal
+from dpm.inference.marginal import Level, Marginal
+from dpm.inference.nodes import MOST_EFFECTS
 from dpm.inference.straight import n_bent
 from dpm.posterior.posterior import Posterior
 from dpm.posterior.tree import LEADING
