@@ -7,6 +7,7 @@ from pathlib import Path
 from experiments.benchmarks import (
     engine,
     growth,
+    integral,
     joint,
     joint_posterior,
     leaspy_kind,
@@ -32,8 +33,17 @@ BENCHMARKS = {
     "leaspy": ("leaspy.json", leaspy_kind),
     "joint": ("joint.json", joint),
     "growth": ("growth.json", growth),
+    "integral": ("integral.json", integral),
 }
-SIZED = ("logistic", "nlme_rest", "leaspy", "joint", "growth", *(f"posterior_{name}" for name in posteriors.USUAL))
+SIZED = (
+    "logistic",
+    "nlme_rest",
+    "leaspy",
+    "joint",
+    "growth",
+    "integral",
+    *(f"posterior_{name}" for name in posteriors.USUAL),
+)
 """Those that run at several sizes, and leave out a program that is expected to take too long."""
 
 
