@@ -65,7 +65,7 @@ def funnel(seeds: int) -> dict[str, list[dict[str, float]]]:
     observed = {"distance": jax.numpy.ones(time_.shape, bool)}
     records = dpm.Records(time=time_, values={"distance": values}, observed=observed, covariates={}, groups={})
     model = lines()
-    methods = {
+    methods: dict[str, dpm.NUTS | dpm.MarginalNUTS] = {
         "NUTS()": dpm.NUTS(draws=1500, progress=False),
         "MarginalNUTS()": dpm.MarginalNUTS(draws=1500, progress=False),
     }

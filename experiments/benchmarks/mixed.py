@@ -12,6 +12,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -150,7 +151,7 @@ def run(times: int) -> dict[str, object]:
     return result
 
 
-def text(result: dict[str, object]) -> str:
+def text(result: dict[str, Any]) -> str:
     table = pd.DataFrame(result["seconds"]).T
     base = table.loc["dpm_compiled"]
     likelihoods = result["log_likelihood"]

@@ -131,8 +131,8 @@ def stan_given(name: str, file: Path) -> dict[str, Any]:
 def stan_sites(name: str) -> dict[str, tuple[str, tuple[int, ...]]]:
     """By dpm's name of a population value, Stan's name and place of it."""
     if name == "logistic":
-        fields, size = ("y_asymptote", "y_midpoint", "y_scale"), 3
-        sites = {f: ("typical", (k,)) for k, f in enumerate(fields)} | {"y_sd": ("sigma", (0,))}
+        fields: tuple[str, ...] = ("y_asymptote", "y_midpoint", "y_scale")
+        size, sites = 3, {f: ("typical", (k,)) for k, f in enumerate(fields)} | {"y_sd": ("sigma", (0,))}
     else:
         fields, size = ("clock_onset", "clock_pace", "a_floor", "b_floor", "c_floor"), 5
         sites = {f"clock_{c}_x{k + 1}": (f"{c}_x", (k,)) for c in ("onset", "pace") for k in range(2)}

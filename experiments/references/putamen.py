@@ -94,13 +94,12 @@ def main() -> None:
             each, _ = marginal.log_marginal(vector, records, jnp.zeros((hierarchy.n_effects, records.n_subjects)))
             method = Laplace(objective="ml", **setting)
             best = method.maximise(marginal, records, key=jax.random.key(2), start=vector)
+            estimates = hierarchy.constrain(jnp.asarray(best.vector))
             name = " ".join(str(value) for value in setting.values())
             found[f"{form}, {name}"] = {
                 "at published values": float(jnp.sum(each)),
                 "maximum": best.log_likelihood,
-                "estimates": {
-                    site: np.asarray(value).tolist() for site, value in hierarchy.constrain(best.vector).items()
-                },
+                "estimates": {site: np.asarray(value).tolist() for site, value in estimates.items()},
             }
             print(form, name, found[f"{form}, {name}"], flush=True)
     RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -102,7 +102,7 @@ def ranks(world: World, drawn: Drawn, vectors: np.ndarray) -> list[int]:
     # Padded to one length, so that the likelihood is compiled once.
     padded = np.concatenate([drawn.vector[None], vectors, np.repeat(vectors[:1], MOST - len(vectors), axis=0)])
     records = drawn.cohort.records(dpm.Encodings.learn(drawn.cohort))
-    marginal = Marginal.at(world.hierarchy, "quadrature", world.records, n_nodes=9)
+    marginal = Marginal.at(world.hierarchy, "quadrature", records, n_nodes=9)
     likelihood = Surface(marginal, records, prior=False).totals(jnp.asarray(padded))
     if not np.all(np.isfinite(likelihood)):
         raise ArithmeticError("a log likelihood that is not a number")
