@@ -16,6 +16,8 @@ MOST_EFFECTS = 3
 TAIL = 4.0
 """Degrees of freedom of proposals for effects: heavy tails, and a quantile function in closed form."""
 
+COS_30 = 0.75**0.5
+
 LOG_PEAK = float(np.log(3.0 / 8.0))
 """Log density of Student's $t_4$ at zero."""
 
@@ -23,10 +25,15 @@ LOG_PEAK = float(np.log(3.0 / 8.0))
 def student_quantile(p: Array) -> Array:
     r"""Quantile of Student's $t_4$ (Shaw 2006, J. Computational Finance 9, 37-73).
 
-    $\pm 2\sqrt{\cos(\tfrac13 \arccos \sqrt a)/\sqrt a - 1}$ with $a = 4p(1-p)$.
+    $\pm 2\sqrt{c/\sqrt a - 1}$ with $a = 4p(1-p)$ and $c = \cos(\tfrac13 \arccos \sqrt a)$, which is the root between
+    $\cos 30°$ and 1 of $4c^3 - 3c = \sqrt a$: three of Newton's steps from a line find every digit of it, and are far
+    cheaper than the two functions.
     """
     root = jnp.sqrt(4.0 * p * (1.0 - p))
-    inner = jnp.cos(jnp.arccos(jnp.clip(root, 0.0, 1.0)) / 3.0) / root - 1.0
+    c = COS_30 + (1.0 - COS_30) * root
+    for _ in range(3):
+        c = c - (4.0 * c**3 - 3.0 * c - root) / (12.0 * c**2 - 3.0)
+    inner = c / root - 1.0
     return jnp.sign(p - 0.5) * 2.0 * jnp.sqrt(jnp.maximum(inner, 0.0))
 
 

@@ -8,10 +8,12 @@ import numpyro
 import pytest
 from jax import numpy as jnp
 from numpyro import distributions as dist
+from scipy import stats
 
 from dpm.cohort import Records
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import Marginal
+from dpm.inference.nodes import proposed
 
 from .examples import each, marginal, records, vector
 from .test_classes import cut, simulated
@@ -68,3 +70,12 @@ def test_more_points_are_nearer(n_nodes: int) -> None:
     exact = each(marginal("theophylline", "quadrature", 15), at, data)
     error = np.abs(np.asarray(each(marginal("theophylline", "qmc", n_nodes), at, data) - exact)).max()
     assert error < {64: 0.1, 1024: 0.01}[n_nodes]
+
+
+def test_the_quantile_of_the_proposal() -> None:
+    p = np.concatenate(
+        [10.0 ** -np.arange(1.0, 12.0), np.linspace(0.01, 0.99, 197), 1.0 - 10.0 ** -np.arange(1.0, 9.0)]
+    )
+    found, log_weight = proposed(jnp.asarray(p)[None])
+    np.testing.assert_allclose(found[0], stats.t.ppf(p, 4), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(log_weight, -stats.t.logpdf(found[0], 4), rtol=1e-10, atol=1e-12)
