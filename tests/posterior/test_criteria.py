@@ -90,7 +90,7 @@ def test_size_and_kind_choose(model: object, times: int, expected: type, why: st
     method, reason = chosen(model, records)
     assert isinstance(method, expected) and why in reason
     if isinstance(method, Laplace):
-        assert (method.level, method.most_shift) == ("quadrature", 0.1)
+        assert (method.level, method.n_nodes, method.most_shift) == ("quadrature", 1, 0.1)
     if isinstance(method, MarginalNUTS) and model is line:
         assert (method.level, method.draws) == ("quadrature", 1000)
 
