@@ -9,7 +9,7 @@ from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.laplace import Laplace
 from dpm.inference.marginal_nuts import MarginalNUTS
 from dpm.inference.nuts import NUTS
-from dpm.inference.products import products
+from dpm.inference.products import spreads_of_levels
 from dpm.inference.straight import n_bent
 from dpm.types import Model
 
@@ -72,9 +72,7 @@ def chosen(model: Model, records: Data, *, method: str = "auto") -> tuple[Method
             f"method: MarginalNUTS, effects integrated by quadrature, since {of} may leave spreads and correlations "
             "too uncertain for NUTS to move in."
         )
-    if pairs := products(hierarchy, records):
-        names = hierarchy.population_names()
-        spreads = ", ".join(sorted({names[spread] for spread in pairs.values()}))
+    if spreads := spreads_of_levels(hierarchy, records):
         return MarginalNUTS(draws=LONG), (
             f"method: MarginalNUTS, since few levels may leave {spreads} too uncertain for NUTS to move in."
         )

@@ -21,7 +21,7 @@ from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.importance import resample
 from dpm.inference.marginal import Level, Marginal
 from dpm.inference.population import natural_table, population_draws
-from dpm.inference.products import products
+from dpm.inference.products import products, spreads_of_levels
 from dpm.inference.surface import Surface
 from dpm.types import Array, Float, Key, Model
 
@@ -159,11 +159,10 @@ class Laplace:
 
     def _joint(self, hierarchy: Hierarchy, records: Data, optimum: Optimum) -> dict[str, list[str]]:
         """A note where a spread was maximised together with the levels that it multiplies, see `_with_products`."""
-        pairs = products(hierarchy, records) if self.objective == "map" and optimum.coordinates.is_plain else {}
-        if not pairs:
+        plain = self.objective == "map" and optimum.coordinates.is_plain
+        spreads = spreads_of_levels(hierarchy, records) if plain else ""
+        if not spreads:
             return {}
-        names = hierarchy.population_names()
-        spreads = ", ".join(sorted({names[spread] for spread in pairs.values()}))
         note = (
             f"the estimate of {spreads} is the joint maximum with the levels of the groups, which may lie far from the "
             "mode with these integrated out: the search for that did not come to rest. Sample with MarginalNUTS()."

@@ -52,6 +52,12 @@ def products(hierarchy: Hierarchy, data: Data) -> dict[int, int]:
     }
 
 
+def spreads_of_levels(hierarchy: Hierarchy, data: Data) -> str:
+    """The names of the spreads that multiply levels of a group, in words; empty where there are none."""
+    names = hierarchy.population_names()
+    return ", ".join(sorted({names[spread] for spread in products(hierarchy, data).values()}))
+
+
 def _largest_first(data: Data) -> list[Records]:
     """Buckets, in turn looked at where a level does not act in a larger one, as one on a slope before its time."""
     return sorted(data.parts, key=lambda part: -part.n_subjects) if isinstance(data, Buckets) else [data]

@@ -170,7 +170,7 @@ def test_most_coefficients_are_shrunk_and_none_exceeds_the_slab() -> None:
 def test_a_sampled_horseshoe_keeps_what_matters_and_shrinks_the_rest() -> None:
     """Two of twenty covariates matter, by 1 and -0.8; least squares knows each coefficient to about 0.06.
 
-    A horseshoe leaves the odd divergence: none or one of 800 with three seeds, where 8 to 29 would be a wrong scale.
+    Small steps, as a gate that is shut would ask for: with the usual ones a chain has none or one divergence.
     """
     rng, n = np.random.default_rng(3), 100
     x = rng.normal(size=(20, n))
@@ -183,7 +183,7 @@ def test_a_sampled_horseshoe_keeps_what_matters_and_shrinks_the_rest() -> None:
     )
     shoe = Horseshoe(covariates=tuple(data.covariates), scale=2 / 18 * 0.6 / np.sqrt(n), slab=1.0)
     level = Parameter(dist.Normal(0.0, 5.0), subject=dist.HalfNormal(1.0), horseshoe=shoe)
-    drawn = NUTS(chains=2, warmup=400, draws=400, progress=False).run(
+    drawn = NUTS(chains=2, warmup=400, draws=400, target_accept=0.99, progress=False).run(
         model_of(Linear(level=level, slope=Parameter(0.0))), data, key=KEY
     )
     coefficients = drawn.sites["y_level_horseshoe"].reshape(-1, 20)
@@ -192,4 +192,4 @@ def test_a_sampled_horseshoe_keeps_what_matters_and_shrinks_the_rest() -> None:
     assert (np.abs(mean - np.where(matters, np.where(np.arange(20) == 2, 1.0, -0.8), 0.0)) < 3.0 * sd).all()
     assert np.median(sd[~matters]) < 0.035 < sd[matters].min()
     assert np.abs(mean[~matters]).max() < 0.06
-    assert drawn.stats["diverging"].sum() <= 4
+    assert drawn.stats["diverging"].sum() == 0
