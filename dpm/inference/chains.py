@@ -9,9 +9,9 @@ import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
-from numpyro.infer import NUTS as Kernel
-from numpyro.infer.hmc import HMCState
 
+from dpm.inference.precision import Precision, cast, computing
+from dpm.inference.transition import Chain, Transition
 from dpm.types import Array, Key, Sites
 
 LONGEST = 100
@@ -25,20 +25,6 @@ ChainMethod = Literal["auto", "vectorized", "parallel", "sequential"]
 
 Rows = Mapping[str, np.ndarray]
 """What transitions keep, by name, with leading axes `(chain, draw)`."""
-
-
-def kept(state: HMCState) -> Sites:
-    """Of one transition: where the chain is, and the sampler's statistics."""
-    return {
-        **state.z,
-        "diverging": state.diverging,
-        "energy": state.energy,
-        "n_steps": state.num_steps,
-        "acceptance_rate": state.accept_prob,
-        "step_size": state.adapt_state.step_size,
-        "potential": state.potential_energy,
-    }
-
 
 Potential = Callable[[Sites, Any], Array]
 """Minus the log density of a position, given data; equal ones, as two of `NUTS` for one model are, compile once."""
@@ -55,6 +41,7 @@ class Settings:
         target_accept: of the step-size adaptation.
         max_tree_depth: doublings per draw.
         method: see `NUTS`.
+        precision: of everything that chains compute and keep.
     """
 
     potential: Potential
@@ -63,6 +50,7 @@ class Settings:
     target_accept: float
     max_tree_depth: int
     method: ChainMethod
+    precision: Precision = "float64"
 
     @property
     def side_by_side(self) -> bool:
@@ -73,7 +61,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Chains:
-    """NumPyro's kernel for several chains, adapting up to the end of the warm-up.
+    """Several chains of `Transition`, adapting up to the end of the warm-up.
 
     One function is compiled for pieces of every length, warm-up and sampling alike, and for all chains of one model on
     data of one shape: the data are its arguments. A transition sees the data and the state of its chain and nothing
@@ -81,46 +69,53 @@ class Chains:
 
     Attributes:
         settings: what is compiled for.
-        data: of the potential, arrays in a pytree.
+        data: of the potential, arrays in a pytree, of that precision.
     """
 
     settings: Settings
     data: Any
 
-    def begin(self, starts: Sites, *, key: Key) -> HMCState:
+    def begin(self, starts: Sites, *, key: Key) -> Chain:
         """The state of every chain at its start, leading axis `chain`."""
         count = self.settings.count
         keys = jax.random.split(key, count) if count > 1 else key[None]
-        return _beginning(self.settings)(starts, keys, self.data)
+        with computing(self.settings.precision):
+            return _beginning(self.settings)(cast(starts, self.settings.precision), keys, self.data)
 
-    def shape(self, starts: Sites, *, key: Key) -> HMCState:
+    def shape(self, starts: Sites, *, key: Key) -> Chain:
         """What `begin` gives, in shape and kind alone."""
-        return jax.eval_shape(lambda begun, own: self.begin(begun, key=own), starts, key)
+        with computing(self.settings.precision):
+            begun = cast(starts, self.settings.precision)
+            return jax.eval_shape(lambda own_start, own: self.begin(own_start, key=own), begun, key)
 
-    def advance(self, state: HMCState, length: int) -> tuple[HMCState, Rows]:
+    def advance(self, state: Chain, length: int) -> tuple[Chain, Rows]:
         """So many transitions of every chain, at most `LONGEST`, and what they keep."""
-        state, rows = jax.block_until_ready(_advancing(self.settings)(state, jnp.asarray(length), self.data))
+        with computing(self.settings.precision):
+            state, rows = jax.block_until_ready(_advancing(self.settings)(state, jnp.asarray(length), self.data))
         first = 0 if self.settings.side_by_side else 1
         whole = {name: np.moveaxis(np.asarray(values), first, 1) for name, values in rows.items()}
         return state, {name: values[:, :length].copy() for name, values in whole.items()}
 
-    def potentials(self, state: HMCState) -> np.ndarray:
+    def potentials(self, state: Chain) -> np.ndarray:
         """The potential of every chain where it is, computed anew."""
-        return np.asarray(jax.jit(jax.vmap(lambda position: self.settings.potential(position, self.data)))(state.z))
+        return np.asarray(
+            jax.jit(jax.vmap(lambda position: self.settings.potential(position, self.data)))(state.position)
+        )
 
 
-def _kernel(settings: Settings, data: Any) -> Kernel:
-    return Kernel(
-        potential_fn=lambda position: settings.potential(position, data),
-        target_accept_prob=settings.target_accept,
+def _transition(settings: Settings, data: Any) -> Transition:
+    return Transition(
+        potential=lambda position: settings.potential(position, data),
+        warmup=settings.warmup,
+        target_accept=settings.target_accept,
         max_tree_depth=settings.max_tree_depth,
     )
 
 
 @lru_cache(maxsize=COMPILED)
-def _beginning(settings: Settings) -> Callable[[Sites, Array, Any], HMCState]:
-    def one(start: Sites, key: Key, data: Any) -> HMCState:
-        return _kernel(settings, data).init(key, settings.warmup, init_params=start)
+def _beginning(settings: Settings) -> Callable[[Sites, Array, Any], Chain]:
+    def one(start: Sites, key: Key, data: Any) -> Chain:
+        return _transition(settings, data).begin(start, key=key)
 
     if settings.side_by_side:
         return jax.jit(jax.vmap(one, in_axes=(0, 0, None)))
@@ -128,21 +123,10 @@ def _beginning(settings: Settings) -> Callable[[Sites, Array, Any], HMCState]:
 
 
 @lru_cache(maxsize=COMPILED)
-def _advancing(settings: Settings) -> Callable[[HMCState, Array, Any], tuple[HMCState, Sites]]:
-    def run(state: HMCState, length: Array, data: Any) -> tuple[HMCState, Sites]:
-        kernel = _kernel(settings, data)
-
-        def ready(chain: HMCState) -> HMCState:
-            return kernel.init(chain.rng_key, settings.warmup, init_params=chain.z)
-
-        def step(chain: HMCState) -> HMCState:
-            return kernel.sample(chain, (), {})
-
-        if not settings.side_by_side:
-            jax.eval_shape(ready, state)  # a kernel steps after it was begun, from whatever state
-            return _repeated(step)(state, length)
-        jax.eval_shape(jax.vmap(ready), state)
-        return _repeated(jax.vmap(step))(state, length)
+def _advancing(settings: Settings) -> Callable[[Chain, Array, Any], tuple[Chain, Sites]]:
+    def run(state: Chain, length: Array, data: Any) -> tuple[Chain, Sites]:
+        step = _transition(settings, data).step
+        return _repeated(jax.vmap(step) if settings.side_by_side else step)(state, length)
 
     if settings.side_by_side:
         return jax.jit(run)
@@ -151,21 +135,21 @@ def _advancing(settings: Settings) -> Callable[[HMCState, Array, Any], tuple[HMC
     return jax.jit(lambda states, length, data: lax.map(lambda state: run(state, length, data), states))
 
 
-def _repeated(step: Callable[[HMCState], HMCState]) -> Callable[[HMCState, Array], tuple[HMCState, Sites]]:
+def _repeated(step: Callable[[Chain], Chain]) -> Callable[[Chain, Array], tuple[Chain, Sites]]:
     """A step done `length` times, with what each keeps; rows from `length` on are zero."""
 
-    def run(state: HMCState, length: Array) -> tuple[HMCState, Sites]:
-        def once(row: Array, carry: tuple[HMCState, Sites]) -> tuple[HMCState, Sites]:
+    def run(state: Chain, length: Array) -> tuple[Chain, Sites]:
+        def once(row: Array, carry: tuple[Chain, Sites]) -> tuple[Chain, Sites]:
             moved, rows = step(carry[0]), carry[1]
-            return moved, jax.tree_util.tree_map(lambda all_, one: all_.at[row].set(one), rows, kept(moved))
+            return moved, jax.tree_util.tree_map(lambda all_, one: all_.at[row].set(one), rows, moved.kept())
 
-        empty = {name: jnp.zeros((LONGEST, *one.shape), one.dtype) for name, one in kept(state).items()}
+        empty = {name: jnp.zeros((LONGEST, *one.shape), one.dtype) for name, one in state.kept().items()}
         return lax.fori_loop(0, length, once, (state, empty))
 
     return run
 
 
-def packed(state: HMCState) -> dict[str, np.ndarray]:
+def packed(state: Chain) -> dict[str, np.ndarray]:
     """A state as plain arrays, numbered; random keys as their numbers."""
     leaves = jax.tree_util.tree_leaves(state)
     return {
@@ -173,7 +157,7 @@ def packed(state: HMCState) -> dict[str, np.ndarray]:
     }
 
 
-def unpacked(arrays: Mapping[str, np.ndarray], shape: HMCState, *, key: Key) -> HMCState:
+def unpacked(arrays: Mapping[str, np.ndarray], shape: Chain, *, key: Key) -> Chain:
     """The inverse of `packed`, for a state of this shape, its keys of the same kind as `key`."""
     leaves, structure = jax.tree_util.tree_flatten(shape)
     found: list[Any] = [jnp.asarray(arrays[f"state_{k}"]) for k in range(len(leaves))]

@@ -129,7 +129,8 @@ class Saved:
         Raises:
             InferenceError: see above.
         """
-        if not np.allclose(saved, now, rtol=1e-8, atol=1e-6, equal_nan=True):
+        single = saved.dtype == np.float32
+        if not np.allclose(saved, now, rtol=1e-4 if single else 1e-8, atol=1e-6, equal_nan=True):
             worst = float(np.max(np.abs(saved - now)))
             got = f"one of a model whose log density there differs by {worst:.3g}"
             do = "Give the model it was made with, or another folder, or delete this one to begin anew."

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import jax
+import numpy as np
 from jax import numpy as jnp
 
 from dpm.cohort.buckets import Data
@@ -12,11 +13,12 @@ from dpm.inference.checkpoint import Checkpoint
 from dpm.inference.draws import Draws
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import Marginal
-from dpm.inference.sampler import facts, folder, sample, statistics
+from dpm.inference.precision import Precision, error_of
+from dpm.inference.sampler import SETTINGS, facts, folder, sample, statistics
 from dpm.inference.sampling import joined
 from dpm.inference.start import Start
 from dpm.inference.whitening import Whitening
-from dpm.types import Array, Key, Model, Sites
+from dpm.types import Array, Key, Model, PerSubject, Sites
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,10 @@ class NUTS:
         chain_method: `"vectorized"`, all at once; `"parallel"`, a device each, where there are so many;
             `"sequential"`, one after the other; `"auto"`, the last on a CPU, where chains side by side wait for the
             longest tree and outgrow its cache (1.5 to 2.7 times the time), the first on other devices.
+        precision: `"float32"` samples in single precision, with half the memory and, of the models in
+            experiments/benchmarks, a gradient 1.4 to 2.4 times as fast on a CPU. The Laplace fit and what is made of
+            the draws stay double. Densities of subjects are taken relative to those at the start, so that their sum
+            keeps its digits; the error is measured at some draws and kept as `float32_error`.
         progress: tell on the error stream how far the run is, its rate, the time left and the divergences: in one line
             that changes on a terminal, in dated lines now and then in a log file.
         checkpoint: a folder from which the same run goes on after it was stopped.
@@ -49,6 +55,7 @@ class NUTS:
     max_tree_depth: int = 10
     dispersion: float = 2.0
     chain_method: ChainMethod = "auto"
+    precision: Precision = "float64"
     progress: bool = field(default=True, repr=False)
     checkpoint: Checkpoint | None = field(default=None, repr=False)
 
@@ -65,31 +72,68 @@ class NUTS:
             do = "Use MarginalNUTS() or Laplace(), whose marginal sums them out exactly."
             raise InferenceError("NUTS", "a model without discrete sites of subjects", hierarchy.classes[0][0], do)
         optimum_key, start_key, run_key = jax.random.split(key, 3)
-        with folder(self, hierarchy, records, key=key) as saved:
+        with folder(self, hierarchy, records, (*SETTINGS, "precision"), key=key) as saved:
             start, reached = sample(
                 self,
                 saved,
                 begin=lambda: Start.of_laplace(Marginal(hierarchy), records, key=optimum_key),
                 potential=JointPotential(hierarchy),
-                data=lambda start: (start.whitening, records),
+                data=lambda start: self._data(hierarchy, start, records),
                 positions=self._starts(hierarchy, records, key=start_key),
+                precision=self.precision,
                 key=run_key,
             )
         rows = joined(reached.pieces)
-        positions = {name: jnp.asarray(rows[name]) for name in "uw"}
+        positions = {name: jnp.asarray(rows[name], float) for name in "uw"}
         sites, subject_sites = start.whitening.sites(hierarchy, positions, records)
+        stats, found = statistics(rows), facts(self, hierarchy, start, reached.seconds)
+        if self.precision == "float32":
+            stats, error = self._compared(stats, positions, hierarchy, start, records)
+            found["float32_error"] = error
         return Draws(
-            sites=sites,
-            subject_sites=subject_sites,
-            stats=statistics(rows),
-            estimates=start.optimum.estimates,
-            facts=facts(self, hierarchy, start, reached.seconds),
+            sites=sites, subject_sites=subject_sites, stats=stats, estimates=start.optimum.estimates, facts=found
         )
+
+    def _data(self, hierarchy: Hierarchy, start: Start, records: Data) -> "Given":
+        """Of the potential."""
+        if self.precision == "float64":
+            return start.whitening, records, None
+        return start.whitening, records, _at_start(hierarchy, start, records)
+
+    def _compared(
+        self, stats: dict[str, np.ndarray], positions: Sites, hierarchy: Hierarchy, start: Start, records: Data
+    ) -> tuple[dict[str, np.ndarray], float]:
+        """Statistics with the constant that the sampler left out, and the error of its densities.
+
+        Raises:
+            InferenceError: the error is too large.
+        """
+        constant = float(np.sum(_at_start(hierarchy, start, records)))
+        potential = JointPotential(hierarchy)
+        flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in positions.items()}
+        error = error_of(
+            stats["lp"].ravel(), lambda position: -potential(position, (start.whitening, records, None)), flat
+        )
+        moved = {
+            "lp": np.asarray(stats["lp"], float) + constant,
+            "energy": np.asarray(stats["energy"], float) - constant,
+        }
+        return {**stats, **moved}, error
 
     def _starts(self, hierarchy: Hierarchy, records: Data, *, key: Key) -> Sites:
         """One starting point per chain; subject effects at their modes given it, to keep the first steps cheap."""
         u = self.dispersion * jax.random.normal(key, (self.chains, hierarchy.n_population))
         return {"u": u, "w": jnp.zeros((self.chains, hierarchy.n_effects, records.n_subjects))}
+
+
+Given = tuple[Whitening, Data, PerSubject | None]
+"""What a density is given: the variables, the data, and what is taken off each subject's log density."""
+
+
+def _at_start(hierarchy: Hierarchy, start: Start, records: Data) -> PerSubject:
+    """Log densities of subjects where the Laplace fit ended."""
+    values = hierarchy.constrain(start.whitening.centre)
+    return jax.jit(hierarchy.log_subject)(values, start.whitening.modes, records)
 
 
 @dataclass(frozen=True)
@@ -98,6 +142,6 @@ class JointPotential:
 
     hierarchy: Hierarchy
 
-    def __call__(self, position: Sites, data: tuple[Whitening, Data]) -> Array:
-        whitening, records = data
-        return -whitening.log_density(self.hierarchy, position["u"], position["w"], records)
+    def __call__(self, position: Sites, given: Given) -> Array:
+        whitening, records, less = given
+        return -whitening.log_density(self.hierarchy, position["u"], position["w"], records, less=less)

@@ -10,6 +10,7 @@ from dpm.cohort.buckets import Data
 from dpm.inference.chains import ChainMethod, Chains, Potential, Rows, Settings, packed
 from dpm.inference.checkpoint import START, Checkpoint, Saved, identity
 from dpm.inference.hierarchy import Hierarchy
+from dpm.inference.precision import Precision, cast
 from dpm.inference.progress import Ticker
 from dpm.inference.sampling import Reached, pursue, restored
 from dpm.inference.start import Start
@@ -66,6 +67,7 @@ def sample(
     potential: Potential,
     data: Callable[[Start], Any],
     positions: Sites,
+    precision: Precision = "float64",
     key: Key,
 ) -> tuple[Start, Reached]:
     """All draws, from what is saved or from the beginning.
@@ -77,6 +79,7 @@ def sample(
         potential: minus the log density of a position, given its data.
         data: of the potential, given that fit.
         positions: where chains begin, leading axis `chain`.
+        precision: of what chains compute.
         key: of the chains.
 
     Raises:
@@ -92,8 +95,9 @@ def sample(
         target_accept=sampler.target_accept,
         max_tree_depth=sampler.max_tree_depth,
         method=sampler.chain_method,
+        precision=precision,
     )
-    chains = Chains(settings, data(start))
+    chains = Chains(settings, cast(data(start), precision))
     if saved is not None and going_on:
         reached = restored(saved, chains, positions, key=key)
         ticker.resume(reached.step, reached.divergences, saved.folder)
@@ -107,8 +111,7 @@ def sample(
 def statistics(rows: Rows) -> dict[str, np.ndarray]:
     """A sampler's statistics by ArviZ's names."""
     stats = {name: values for name, values in rows.items() if name not in ("u", "w", "potential")}
-    depth = np.ceil(np.log2(rows["n_steps"] + 1)).astype(int)
-    return {**stats, "tree_depth": depth, "lp": -rows["potential"]}
+    return {**stats, "lp": -rows["potential"]}
 
 
 def facts(sampler: Sampler, hierarchy: Hierarchy, start: Start, seconds: float) -> dict[str, float | int]:

@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
-from numpyro.infer.hmc import HMCState
 
 from dpm.inference.chains import LONGEST, Chains, Rows, packed, unpacked
 from dpm.inference.checkpoint import START, STATE, Saved
 from dpm.inference.progress import Ticker
+from dpm.inference.transition import Chain
 from dpm.types import Key, Sites
 
 DRAWS = "draws-*.npz"
@@ -31,7 +31,7 @@ class Reached:
     """
 
     step: int
-    state: HMCState
+    state: Chain
     pieces: tuple[Rows, ...] = ()
     divergences: int = 0
     seconds: float = 0.0
@@ -119,7 +119,7 @@ def restored(saved: Saved, chains: Chains, starts: Sites, *, key: Key) -> Reache
     begun = saved.has(STATE)
     arrays = saved.read(STATE if begun else START)
     state = unpacked(arrays, chains.shape(starts, key=key), key=key)
-    saved.require_density(np.asarray(state.potential_energy), chains.potentials(state))
+    saved.require_density(np.asarray(state.potential), chains.potentials(state))
     lengths = [int(length) for length in arrays["lengths"]] if begun else []
     names = [_name(sum(lengths[:k]), length) for k, length in enumerate(lengths)]
     saved.discard(DRAWS, but=set(names))

@@ -129,10 +129,13 @@ class Whitening(NamedTuple):
         moved = self.root + FARTHEST * jnp.tanh(change.reshape(self.root.shape) / FARTHEST)
         return dict(zip(_pairs(len(self.modes)), moved, strict=True))
 
-    def log_density(self, hierarchy: Hierarchy, u: Vector, w: Effects, records: Data) -> Float[Array, ""]:
-        r"""$\log p(y, b, \varphi)$ in the whitened variables, less the constant $\log|C|$."""
+    def log_density(
+        self, hierarchy: Hierarchy, u: Vector, w: Effects, records: Data, *, less: PerSubject | None = None
+    ) -> Float[Array, ""]:
+        r"""$\log p(y, b, \varphi)$ in the whitened variables, less $\log|C|$ and what is given of each subject."""
         vector, effects, log_volume = self.colour(u, w)
         subjects = hierarchy.log_subject(hierarchy.constrain(vector), effects, records)
+        subjects = subjects if less is None else subjects - less
         return jnp.sum(subjects) + hierarchy.log_population(vector, records, prior=True) + log_volume
 
     def sites(

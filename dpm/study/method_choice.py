@@ -28,6 +28,7 @@ class SampledFit(Section):
     target_accept: Share | None = None
     max_tree_depth: Count | None = None
     chain_method: Literal["auto", "vectorized", "parallel", "sequential"] | None = None
+    precision: Literal["float64", "float32"] | None = None
     gate: GateChoice = GateChoice()
 
 
