@@ -169,5 +169,14 @@ def unpacked(arrays: Mapping[str, np.ndarray], shape: Chain, *, key: Key) -> Cha
     return jax.tree_util.tree_unflatten(structure, whole)
 
 
+def fits(arrays: Mapping[str, np.ndarray], shape: Chain) -> bool:
+    """Whether arrays hold a state of this shape: another version's has other parts."""
+    leaves = jax.tree_util.tree_leaves(shape)
+    names = {f"state_{k}" for k in range(len(leaves))}
+    if names != {name for name in arrays if name.startswith("state_")}:
+        return False
+    return all(_is_key(leaf) or arrays[f"state_{k}"].shape == leaf.shape for k, leaf in enumerate(leaves))
+
+
 def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

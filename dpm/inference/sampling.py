@@ -5,7 +5,8 @@ from time import perf_counter
 
 import numpy as np
 
-from dpm.inference.chains import LONGEST, Chains, Rows, packed, unpacked
+from dpm.errors import InferenceError
+from dpm.inference.chains import LONGEST, Chains, Rows, fits, packed, unpacked
 from dpm.inference.checkpoint import START, STATE, Saved
 from dpm.inference.progress import Ticker
 from dpm.inference.transition import Chain
@@ -114,11 +115,16 @@ def restored(saved: Saved, chains: Chains, starts: Sites, *, key: Key) -> Reache
     """What is in the folder of a checkpoint: its last state, or else the first.
 
     Raises:
-        InferenceError: a file is missing or broken, or the model has another density than the one saved.
+        InferenceError: a file is missing or broken, another version of dpm wrote it, or the model has another density
+            than the one saved.
     """
     begun = saved.has(STATE)
     arrays = saved.read(STATE if begun else START)
-    state = unpacked(arrays, chains.shape(starts, key=key), key=key)
+    shape = chains.shape(starts, key=key)
+    if not fits(arrays, shape):
+        do = "Go on with the version that wrote it, or delete the folder to begin anew."
+        raise InferenceError(str(saved.folder), "a checkpoint of this version of dpm", "one of another", do)
+    state = unpacked(arrays, shape, key=key)
     saved.require_density(np.asarray(state.potential), chains.potentials(state))
     lengths = [int(length) for length in arrays["lengths"]] if begun else []
     names = [_name(sum(lengths[:k]), length) for k, length in enumerate(lengths)]

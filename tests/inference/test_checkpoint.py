@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -215,6 +216,19 @@ def test_a_broken_file_is_not_gone_on_from(tmp_path: Path, begun: Path) -> None:
         (tmp_path / path.name).write_bytes(content[: len(content) // 2] if path.name == "state.npz" else content)
     with pytest.raises(InferenceError, match=r"state.npz: expected a file of a checkpoint, got BadZipFile"):
         sample(tmp_path)
+
+
+def test_a_state_of_another_version_is_not_gone_on_from(tmp_path: Path, begun: Path) -> None:
+    """Chains of an earlier dpm had fewer parts."""
+    folder = tmp_path / "kept"
+    shutil.copytree(begun, folder)
+    with np.load(folder / "state.npz") as file:
+        arrays = {name: file[name] for name in file.files if name != "state_3"}
+    np.savez(folder / "state.npz", **arrays)
+    before = contents(folder)
+    with pytest.raises(InferenceError, match="expected a checkpoint of this version of dpm, got one of another"):
+        sample(folder)
+    assert contents(folder) == before
 
 
 @pytest.mark.parametrize("given", [{"draws": 0}, {"minutes": -1.0}, {"minutes": None}])

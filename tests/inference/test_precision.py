@@ -88,9 +88,7 @@ def test_numbers_are_cast_and_nothing_else() -> None:
 def test_a_run_in_single_precision_is_gone_on_with(tmp_path: Path) -> None:
     whole = NUTS(chains=2, warmup=20, draws=40, precision="float32", progress=False)
     kept = Checkpoint(folder=tmp_path)
-    first = NUTS(
-        chains=2, warmup=20, draws=20, precision="float32", progress=False, checkpoint=Checkpoint(folder=tmp_path)
-    )
+    first = NUTS(chains=2, warmup=20, draws=20, precision="float32", progress=False, checkpoint=kept)
     given = wang.model("additive"), wang.records()
     straight = whole.run(*given, key=jax.random.key(1))
     first.run(*given, key=jax.random.key(1))
