@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from experiments.benchmarks import (
+    devices,
     engine,
     growth,
     integral,
@@ -34,6 +35,7 @@ BENCHMARKS = {
     "joint": ("joint.json", joint),
     "growth": ("growth.json", growth),
     "integral": ("integral.json", integral),
+    "devices": ("devices.json", devices),
 }
 SIZED = (
     "logistic",
@@ -42,6 +44,7 @@ SIZED = (
     "joint",
     "growth",
     "integral",
+    "devices",
     *(f"posterior_{name}" for name in posteriors.USUAL),
 )
 """Those that run at several sizes, and leave out a program that is expected to take too long."""

@@ -3,7 +3,8 @@
 import os
 import platform
 from collections.abc import Callable
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
 from typing import NamedTuple
 
@@ -49,8 +50,17 @@ def machine() -> dict[str, object]:
         "system": platform.system(),
         "python": platform.python_version(),
         "load_at_start": round(os.getloadavg()[0], 1),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Of `PACKAGES`, those that are installed."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def shown(seconds: float) -> str:
