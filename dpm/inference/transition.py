@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
+import numpy as np
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 from numpyro.infer.hmc_util import (
@@ -51,10 +52,6 @@ class Trial(NamedTuple):
             poor=self.poor + (with_lobatto & (rate < POOR)),
         )
 
-    def fails(self, target: float) -> Array:
-        """Whether more than one was poor, or all together were accepted less often than asked."""
-        return (self.poor > 1) | (self.accepted < self.tried * target)
-
 
 class Chain(NamedTuple):
     """Where a chain is, and how it moves.
@@ -67,7 +64,7 @@ class Chain(NamedTuple):
         steps: of the last transition's trajectory.
         acceptance_rate, diverging: of that trajectory.
         trial: of steps of Lobatto's kind.
-        adapted: the size of leapfrog steps, and the variances of the population's variables.
+        adapted: the size of leapfrog steps, and variances.
         key: of what comes.
     """
 
@@ -107,14 +104,15 @@ class Chain(NamedTuple):
 class Transition:
     """No-U-turn transitions (Hoffman & Gelman 2014, with multinomial trees, Betancourt 2017), by NumPyro's trees.
 
-    Positions hold the population's variables `u` and, in `NUTS`, the subjects' `w`, all nearly standard normal. The
-    variances of `u` are adapted. Those of `w` stay at one: they are many and known from the whitening to a few per
-    cent, which is better than a warm-up's estimates.
+    Positions hold the population's variables `u` and, in `NUTS`, the subjects' `w`, all nearly standard normal. Their
+    variances are adapted; with Lobatto's steps those of `w` are one: where there is no tail the whitening knows them to
+    a few per cent, which is better than a warm-up's estimates, and every error of them is one of the steps.
 
     Steps are leapfrog's, of adapted size. Where there are subjects' variables, a chain tries Lobatto's from halfway
-    through the first window of its warm-up on; where a window ends and the trial fails, it returns to leapfrog. Of a
-    logistic marker in 1,000 subjects Lobatto's are kept and take 9 gradients a draw, leapfrog 31; of three markers
-    they are not. With population variables alone they are not tried: these are few, so that leapfrog's error for a
+    through the first window of its warm-up on. Before the last window it returns to leapfrog with the second transition
+    that is `POOR`, or where a window ends and all together were accepted less often than asked. Of a logistic marker in
+    1,000 subjects Lobatto's are kept and take 9 gradients a draw, leapfrog 31; of three markers they are not. With
+    population variables alone they are not tried: these are few, so that leapfrog's error for a
     normal is small. And where there is a tail it is that error that keeps steps short enough for it: of a marker and
     death in 100 subjects 4,000 draws have 2 to 12 divergences with Lobatto's or with rotations and one kick, and none
     with leapfrog.
@@ -136,7 +134,7 @@ class Transition:
         own, adapt_key, _ = jax.random.split(jax.random.split(key)[0], 3)
         potential, slope = jax.value_and_grad(self.potential)(start)
         begin, _ = warmup_adapter(self.warmup, target_accept_prob=self.target_accept)
-        adapted = begin(IntegratorState(z=start["u"]), adapt_key, jnp.asarray(1.0))
+        adapted = begin(IntegratorState(z=start), adapt_key, jnp.asarray(1.0))
         zero, none = jnp.asarray(0), jnp.asarray(0.0)
         return Chain(
             done=zero,
@@ -157,9 +155,9 @@ class Transition:
         """The next state."""
         key, momentum_key, tree_key = jax.random.split(chain.key, 3)
         flat, whole = ravel_pytree(chain.position)
-        rest = jnp.ones(flat.size - chain.position["u"].size)
-        variances = jnp.concatenate([chain.adapted.inverse_mass_matrix, rest])
-        scale = jnp.concatenate([chain.adapted.mass_matrix_sqrt, rest])
+        whitened = (chain.kind == LOBATTO) & (np.arange(flat.size) >= chain.position["u"].size)
+        variances = jnp.where(whitened, 1.0, chain.adapted.inverse_mass_matrix)
+        scale = jnp.where(whitened, 1.0, chain.adapted.mass_matrix_sqrt)
         momentum = whole(scale * jax.random.normal(momentum_key, flat.shape))
         tree = build_tree(
             stepping(self.potential, chain.kind),
@@ -186,14 +184,14 @@ class Transition:
 
     def _adapted(self, chain: Chain) -> Chain:
         """Adapted to its last transition, the kind of its steps too."""
-        before, place, long = chain.adapted, IntegratorState(z=chain.position["u"]), chain.kind == LOBATTO
+        before, place, long = chain.adapted, IntegratorState(z=chain.position), chain.kind == LOBATTO
         _, adapt = warmup_adapter(self.warmup, target_accept_prob=self.target_accept)
         adapted = adapt(chain.done - 1, chain.acceptance_rate, place, before)
         adapted = _where(long, adapted._replace(step_size=before.step_size, ss_state=before.ss_state), adapted)
-        trial = chain.trial.after(chain.acceptance_rate, long)
-        ended = (adapted.window_idx > before.window_idx) & (chain.done < self.warmup)
-        begins = (chain.done == self._trial) & ("w" in chain.position)
-        fails = ended & trial.fails(self.target_accept)
+        trial, windows = chain.trial.after(chain.acceptance_rate, long), build_adaptation_schedule(self.warmup)
+        ended, last = adapted.window_idx > before.window_idx, before.window_idx == len(windows) - 1
+        begins = (chain.done == (windows[0].end + 1) // 2) & (len(windows) > 1 and "w" in chain.position)
+        fails = long & ~last & ((trial.poor > 1) | (ended & (trial.accepted < trial.tried * self.target_accept)))
         size = jnp.where(begins, jnp.exp(adapted.ss_state[1]), adapted.step_size)
         anew = adapted._replace(step_size=size, ss_state=dual_averaging()[0](jnp.log(10.0 * size)))
         return chain._replace(
@@ -201,12 +199,6 @@ class Transition:
             trial=trial,
             adapted=_where(begins | fails, anew, adapted),
         )
-
-    @property
-    def _trial(self) -> int:
-        """Transitions before the first long step; none where the warm-up is too short to have windows."""
-        windows = build_adaptation_schedule(self.warmup)
-        return (windows[0].end + 1) // 2 if len(windows) > 1 else -1
 
 
 def _where(which: Array, one: HMCAdaptState, other: HMCAdaptState) -> HMCAdaptState:

@@ -85,6 +85,3 @@ def test_what_a_trial_makes_of_its_transitions() -> None:
     trial = trial.after(jnp.asarray(0.0), jnp.asarray(False))
     assert (float(trial.tried), float(trial.poor)) == (4.0, 1.0)
     assert float(trial.accepted) == pytest.approx(3.22)
-    assert not trial.fails(0.8)
-    assert trial.fails(0.81)
-    assert trial.after(jnp.asarray(0.45), jnp.asarray(True)).fails(0.5)
