@@ -41,8 +41,8 @@ def chosen(model: Model, records: Data, *, method: str = "auto") -> tuple[Method
       `MOST_SHIFT`.
     - Up to `FEW` subjects with at most `FEW_EFFECTS` effects each: `MarginalNUTS` by quadrature. Few subjects leave
       their spreads and correlations so uncertain that `NUTS`, which moves effects too, diverges: of 109 cohorts of 24
-      subjects with a logistic course the convergence gate would stop 78 of its fits, most for divergences; of these one
-      diverged, once, and they take three times as long (`growth` in experiments/sbc).
+      subjects with a logistic course the convergence gate would stop 74 of its fits, most for divergences; of these one
+      diverged, once, and they take four times as long (`growth` in experiments/sbc).
     - Levels of a group whose spread is learned: `MarginalNUTS`. Few levels leave their spread so uncertain that `NUTS`
       diverges, of however many subjects: three markers at four sites, of 100 subjects 539 times in 4,000 draws, of
       1,000 subjects 7 times in 2,000; `MarginalNUTS` of neither (experiments/benchmarks).
