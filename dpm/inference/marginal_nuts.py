@@ -19,7 +19,7 @@ from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import Level, Marginal
 from dpm.inference.population import population_draws
 from dpm.inference.refined import Facts, Refined, refined
-from dpm.inference.sampler import SETTINGS, facts, folder, sample, statistics
+from dpm.inference.sampler import SETTINGS, facts, folder, require_settings, sample, statistics
 from dpm.inference.sampling import joined
 from dpm.inference.start import Start
 from dpm.inference.whitening import Whitening
@@ -66,6 +66,10 @@ class MarginalNUTS:
     chain_method: ChainMethod = "auto"
     progress: bool = field(default=True, repr=False)
     checkpoint: Checkpoint | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse settings that are none; see `require_settings`."""
+        require_settings(self)
 
     def run(self, model: Model, records: Data, *, key: Key) -> Draws:
         """Fit by Laplace, sample, then compare with the next level; or go on from the checkpoint of the same run.

@@ -14,7 +14,7 @@ from dpm.inference.draws import Draws
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import Marginal
 from dpm.inference.precision import Precision, error_of
-from dpm.inference.sampler import SETTINGS, facts, folder, sample, statistics
+from dpm.inference.sampler import SETTINGS, facts, folder, require_settings, sample, statistics
 from dpm.inference.sampling import joined
 from dpm.inference.start import Start
 from dpm.inference.whitening import Whitening
@@ -26,8 +26,8 @@ class NUTS:
     """No-U-turn sampling (Hoffman & Gelman 2014) of everything, started and preconditioned from a Laplace fit.
 
     The sampler moves in the variables of `Whitening`, where the Laplace approximation is a standard normal: what is
-    left for it is what that approximation misses. Chains start at independent draws of `dispersion` times that
-    normal.
+    left for it is what that approximation misses, and steps that are exact for that normal are taken where they serve
+    (`Transition`). Chains start at independent draws of `dispersion` times that normal.
 
     Attributes:
         chains: run side by side.
@@ -59,13 +59,18 @@ class NUTS:
     progress: bool = field(default=True, repr=False)
     checkpoint: Checkpoint | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        """Refuse settings that are none; see `require_settings`."""
+        require_settings(self)
+
     def run(self, model: Model, records: Data, *, key: Key) -> Draws:
         """Fit by Laplace, then sample; or go on from the checkpoint of the same run.
 
         Raises:
             InferenceError: if the Laplace start fails, or the model has discrete sites: its subjects' effects may then
-                have several modes, between which the whitened sampler does not move. With a checkpoint also if its
-                folder cannot be written or read, or holds another run.
+                have several modes, between which the whitened sampler does not move. In single precision also if the
+                log density errs too much. With a checkpoint also if its folder cannot be written or read, or holds
+                another run.
         """
         hierarchy = Hierarchy.of(model, records)
         if hierarchy.classes:

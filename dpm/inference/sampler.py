@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
 from dpm.cohort.buckets import Data
+from dpm.errors import InferenceError
 from dpm.inference.chains import ChainMethod, Chains, Potential, Rows, Settings, packed
 from dpm.inference.checkpoint import START, Checkpoint, Saved, identity
 from dpm.inference.hierarchy import Hierarchy
@@ -43,6 +44,29 @@ class Sampler(Protocol):
 
 SETTINGS = ("chains", "warmup", "draws", "target_accept", "max_tree_depth", "dispersion", "chain_method")
 """On which draws depend."""
+
+
+def require_settings(sampler: Sampler) -> None:
+    """Refuse settings that are none.
+
+    Raises:
+        InferenceError: a count that is not whole or too small, a share outside (0, 1), or a word that is not known.
+    """
+    for name, least in (("chains", 1), ("warmup", 0), ("draws", 1), ("max_tree_depth", 1)):
+        value = getattr(sampler, name)
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+            raise _not_a_setting(sampler, name, f"a whole number of {least} or more")
+    if not 0.0 < sampler.target_accept < 1.0:
+        raise _not_a_setting(sampler, "target_accept", "a share between 0 and 1")
+    if not 0.0 <= sampler.dispersion < np.inf:
+        raise _not_a_setting(sampler, "dispersion", "a number that is not negative")
+    for name, words in (("chain_method", get_args(ChainMethod)), ("precision", get_args(Precision))):
+        if getattr(sampler, name, words[0]) not in words:
+            raise _not_a_setting(sampler, name, f"one of {', '.join(words)}")
+
+
+def _not_a_setting(sampler: Sampler, name: str, expected: str) -> InferenceError:
+    return InferenceError(f"{type(sampler).__name__}({name}=...)", expected, repr(getattr(sampler, name)))
 
 
 def folder(

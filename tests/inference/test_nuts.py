@@ -1,5 +1,6 @@
 """NUTS samples the posterior it claims: against exact integration, the truth of a simulation, and Laplace."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -15,8 +16,11 @@ from dpm.components.outcome import Gaussian, Outcome
 from dpm.components.parameter import Parameter
 from dpm.components.progression import ProgressionModel
 from dpm.components.trajectory import Linear
+from dpm.errors import InferenceError
 from dpm.inference.draws import Draws
+from dpm.inference.marginal_nuts import MarginalNUTS
 from dpm.inference.nuts import NUTS
+from dpm.inference.sampler import require_settings
 
 from . import wang
 from .examples import each, hierarchy, marginal, records
@@ -171,3 +175,28 @@ def test_subject_sites_have_the_subject_axis_last() -> None:
     settings: dict[str, Any] = {"chains": 1, "warmup": 10, "draws": 5, "progress": False}
     draws = NUTS(**settings).run(model, cohort()[0], key=jax.random.key(0))
     assert draws.subject_sites["line"].shape == (1, 5, 2, SUBJECTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("chains", 0, "a whole number of 1 or more, got 0"),
+        ("draws", 2.5, "a whole number of 1 or more, got 2.5"),
+        ("warmup", -1, "a whole number of 0 or more, got -1"),
+        ("max_tree_depth", True, "a whole number of 1 or more, got True"),
+        ("target_accept", 1.0, "a share between 0 and 1, got 1.0"),
+        ("dispersion", -2.0, "a number that is not negative, got -2.0"),
+        ("chain_method", "both", "one of auto, vectorized, parallel, sequential, got 'both'"),
+        ("precision", "float16", "one of float64, float32, got 'float16'"),
+    ],
+)
+def test_settings_that_are_none(name: str, value: object, expected: str) -> None:
+    given = SimpleNamespace(**{**vars(NUTS()), name: value})  # in tests a dataclass looks at the types first
+    with pytest.raises(InferenceError, match=rf"\({name}=...\): expected {expected}"):
+        require_settings(given)
+
+
+@pytest.mark.parametrize("method", [NUTS, MarginalNUTS])
+def test_samplers_look_at_their_settings(method: type) -> None:
+    with pytest.raises(InferenceError, match=rf"{method.__name__}\(chains=...\): expected a whole number"):
+        method(chains=0)
