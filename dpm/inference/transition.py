@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax import lax
 from jax import numpy as jnp
 from jax.flatten_util import ravel_pytree
 from numpyro.infer.hmc_util import (
@@ -135,14 +136,14 @@ class Transition:
         potential, slope = jax.value_and_grad(self.potential)(start)
         begin, _ = warmup_adapter(self.warmup, target_accept_prob=self.target_accept)
         adapted = begin(IntegratorState(z=start), adapt_key, jnp.asarray(1.0))
-        zero, none = jnp.asarray(0), jnp.asarray(0.0)
-        return Chain(
+        zero, none = jnp.zeros((), int), jnp.zeros(())
+        begun = Chain(
             done=zero,
             position=start,
             slope=slope,
             potential=potential,
             energy=potential,
-            kind=jnp.asarray(LEAPFROG),
+            kind=zero + LEAPFROG,
             steps=zero,
             acceptance_rate=none,
             diverging=jnp.asarray(False),
@@ -150,6 +151,7 @@ class Transition:
             adapted=adapted,
             key=own,
         )
+        return jax.tree_util.tree_map(_typed, begun)
 
     def step(self, chain: Chain) -> Chain:
         """The next state."""
@@ -180,7 +182,7 @@ class Transition:
             diverging=tree.diverging,
             key=key,
         )
-        return jax.lax.cond(chain.done < self.warmup, self._adapted, lambda same: same, moved)
+        return lax.cond(chain.done < self.warmup, self._adapted, lambda same: same, moved)
 
     def _adapted(self, chain: Chain) -> Chain:
         """Adapted to its last transition, the kind of its steps too."""
@@ -202,5 +204,10 @@ class Transition:
 
 
 def _where(which: Array, one: HMCAdaptState, other: HMCAdaptState) -> HMCAdaptState:
-    chosen: HMCAdaptState = jax.lax.cond(which, lambda: one, lambda: other)
+    chosen: HMCAdaptState = lax.cond(which, lambda: one, lambda: other)
     return chosen
+
+
+def _typed(leaf: Array) -> Array:
+    """Of its own type and no weak one, which would be compiled for anew when a transition has made it a type."""
+    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else lax.convert_element_type(leaf, leaf.dtype)

@@ -77,3 +77,21 @@ def test_where_pieces_end_is_not_in_the_draws() -> None:
 def test_a_chain_on_a_device_of_its_own() -> None:
     on_its_own, plain = run(of(1, "parallel"), [3, 4]), run(of(1, "sequential"), [3, 4])
     np.testing.assert_allclose(on_its_own["u"], plain["u"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["sequential", "vectorized"])
+def test_later_pieces_run_what_was_compiled_for_the_first(method: ChainMethod) -> None:
+    traced: list[int] = []
+
+    def density(position: Sites, weight: float) -> Array:
+        traced.append(1)
+        return potential(position, weight)
+
+    made = of(2, method, density)
+    state = made.begin(starts(2), key=KEY)
+    state, _ = made.advance(state, 1)
+    assert traced
+    traced.clear()
+    for length in (3, 20, 30, 1):
+        state, _ = made.advance(state, length)
+    assert not traced
