@@ -98,9 +98,9 @@ class Chains:
 
     def potentials(self, state: Chain) -> np.ndarray:
         """The potential of every chain where it is, computed anew."""
-        return np.asarray(
-            jax.jit(jax.vmap(lambda position: self.settings.potential(position, self.data)))(state.position)
-        )
+        anew = jax.jit(jax.vmap(lambda position: self.settings.potential(position, self.data)))
+        with computing(self.settings.precision):
+            return np.asarray(anew(state.position))
 
 
 def _transition(settings: Settings, data: Any) -> Transition:

@@ -19,7 +19,9 @@ COMPARED = 100
 
 MOST_ERROR = 0.1
 r"""Standard deviation, over draws, of the error of the log density. Draws of a density off by an error $e$ have means
-that lie at most $\mathrm{sd}(e^{e - \bar e})$ posterior sds from the right ones (Cauchy and Schwarz)."""
+that lie at most about $\mathrm{sd}(e)$ of their sds from the right ones where both densities are above zero (Cauchy and
+Schwarz). Where single precision has no density, no draw lies that could tell: moves there are rejected, and count as
+divergences."""
 
 
 def computing(precision: Precision) -> AbstractContextManager[Any]:

@@ -192,7 +192,8 @@ class Transition:
         adapted = _where(long, adapted._replace(step_size=before.step_size, ss_state=before.ss_state), adapted)
         trial, windows = chain.trial.after(chain.acceptance_rate, long), build_adaptation_schedule(self.warmup)
         ended, last = adapted.window_idx > before.window_idx, before.window_idx == len(windows) - 1
-        begins = (chain.done == (windows[0].end + 1) // 2) & (len(windows) > 1 and "w" in chain.position)
+        tries = len(windows) > 1 and "w" in chain.position and chain.position["w"].size > 0
+        begins = (chain.done == (windows[0].end + 1) // 2) & tries
         fails = long & ~last & ((trial.poor > 1) | (ended & (trial.accepted < trial.tried * self.target_accept)))
         size = jnp.where(begins, jnp.exp(adapted.ss_state[1]), adapted.step_size)
         anew = adapted._replace(step_size=size, ss_state=dual_averaging()[0](jnp.log(10.0 * size)))

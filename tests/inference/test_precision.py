@@ -1,5 +1,6 @@
 """In single precision the posterior is the same, its densities are checked, and a run can be gone on with."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -14,6 +15,7 @@ from dpm.inference.draws import Draws
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.nuts import NUTS
 from dpm.inference.precision import cast, computing, error_of
+from dpm.inference.progress import Ticker
 
 from . import wang
 from .examples import hierarchy
@@ -97,6 +99,29 @@ def test_a_run_in_single_precision_is_gone_on_with(tmp_path: Path) -> None:
     other = NUTS(chains=2, warmup=20, draws=20, progress=False, checkpoint=kept)
     with pytest.raises(InferenceError):
         other.run(*given, key=jax.random.key(1))
+
+
+def test_a_run_of_a_composed_model_is_gone_on_with_from_its_middle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The density at the saved places is computed in single precision too."""
+    kept = Checkpoint(folder=tmp_path, draws=10)
+    method = NUTS(chains=2, warmup=20, draws=20, max_tree_depth=4, precision="float32", progress=False, checkpoint=kept)
+    given = model(), cohort()[0]
+    whole = replace(method, checkpoint=None).run(*given, key=jax.random.key(1))
+
+    def tell(ticker: Ticker, step: int, divergences: int) -> None:
+        if step >= 30:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ticker, "tell", tell)
+        with pytest.raises(KeyboardInterrupt):
+            method.run(*given, key=jax.random.key(1))
+    again = method.run(*given, key=jax.random.key(1))
+    for name in TRUTH:
+        np.testing.assert_array_equal(again.sites[name], whole.sites[name])
+    np.testing.assert_array_equal(again.stats["lp"], whole.stats["lp"])
 
 
 def test_models_of_single_precision_leave_double_ones_alone() -> None:

@@ -78,6 +78,20 @@ def test_who_asks_for_few_rejections_gets_short_steps() -> None:
     assert rows["acceptance_rate"].mean() > 0.99
 
 
+def test_without_subjects_variables_long_steps_are_not_tried() -> None:
+    """`NUTS` of a model without effects has none of them, in an array of no rows."""
+
+    def normal(position: Sites, scale: float) -> Array:
+        return 0.5 * jnp.sum((position["u"] / scale) ** 2) + jnp.sum(position["w"])
+
+    settings = Settings(potential=normal, count=1, warmup=60, target_accept=0.85, max_tree_depth=8, method="sequential")
+    made = Chains(settings, 1.0)
+    state = made.begin({"u": jnp.zeros((1, 2)), "w": jnp.zeros((1, 0, 5))}, key=jax.random.key(0))
+    state, _ = made.advance(state, 70)
+    assert (np.asarray(state.trial.tried) == 0).all()
+    assert (np.asarray(state.kind) == LEAPFROG).all()
+
+
 def test_what_a_trial_makes_of_its_transitions() -> None:
     trial = Trial(*(jnp.asarray(0.0) for _ in range(3)))
     for rate in (0.9, 0.95, 0.4, 0.97):
