@@ -44,7 +44,7 @@ def chosen(model: Model, records: Data, *, method: str = "auto") -> tuple[Method
       subjects with a logistic course the convergence gate would stop 74 of its fits, most for divergences; of these one
       diverged, once, and they take four times as long (`growth` in experiments/sbc).
     - Levels of a group whose spread is learned: `MarginalNUTS`. Few levels leave their spread so uncertain that `NUTS`
-      diverges, of however many subjects: three markers at four sites, of 100 subjects 539 times in 4,000 draws, of
+      diverges, of however many subjects: three markers at four sites, of 100 subjects 6 to 539 times in 4,000 draws, of
       1,000 subjects 7 times in 2,000; `MarginalNUTS` of neither (experiments/benchmarks).
     - Otherwise `NUTS`, which is exact.
 
