@@ -11,7 +11,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from dpm.inference.precision import Precision, cast, computing
-from dpm.inference.transition import Chain, Transition
+from dpm.inference.transition import Chain, Transition, is_key
 from dpm.types import Array, Key, Sites
 
 LONGEST = 100
@@ -153,7 +153,7 @@ def packed(state: Chain) -> dict[str, np.ndarray]:
     """A state as plain arrays, numbered; random keys as their numbers."""
     leaves = jax.tree_util.tree_leaves(state)
     return {
-        f"state_{k}": np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for k, leaf in enumerate(leaves)
+        f"state_{k}": np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf) for k, leaf in enumerate(leaves)
     }
 
 
@@ -163,7 +163,7 @@ def unpacked(arrays: Mapping[str, np.ndarray], shape: Chain, *, key: Key) -> Cha
     found: list[Any] = [jnp.asarray(arrays[f"state_{k}"]) for k in range(len(leaves))]
     kind = jax.random.key_impl(key)
     whole = [
-        jax.random.wrap_key_data(own, impl=kind) if _is_key(leaf) else own
+        jax.random.wrap_key_data(own, impl=kind) if is_key(leaf) else own
         for leaf, own in zip(leaves, found, strict=True)
     ]
     return jax.tree_util.tree_unflatten(structure, whole)
@@ -175,8 +175,4 @@ def fits(arrays: Mapping[str, np.ndarray], shape: Chain) -> bool:
     names = {f"state_{k}" for k in range(len(leaves))}
     if names != {name for name in arrays if name.startswith("state_")}:
         return False
-    return all(_is_key(leaf) or arrays[f"state_{k}"].shape == leaf.shape for k, leaf in enumerate(leaves))
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return all(is_key(leaf) or arrays[f"state_{k}"].shape == leaf.shape for k, leaf in enumerate(leaves))

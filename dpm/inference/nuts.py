@@ -39,7 +39,7 @@ class NUTS:
         chain_method: `"vectorized"`, all at once; `"parallel"`, a device each, where there are so many;
             `"sequential"`, one after the other; `"auto"`, the last on a CPU, where chains side by side wait for the
             longest tree and outgrow its cache (1.5 to 2.7 times the time), the first on other devices.
-        precision: `"float32"` samples in single precision, with half the memory and, of the models in
+        precision: `"float32"` samples in single precision, in arrays of half the size and, of the models in
             experiments/benchmarks, a gradient 1.4 to 2.4 times as fast on a CPU. The Laplace fit and what is made of
             the draws stay double. Densities of subjects are taken relative to those at the start, so that their sum
             keeps its digits; the error is measured at some draws and kept as `float32_error`.
@@ -138,7 +138,7 @@ Given = tuple[Whitening, Data, PerSubject | None]
 def _at_start(hierarchy: Hierarchy, start: Start, records: Data) -> PerSubject:
     """Log densities of subjects where the Laplace fit ended."""
     values = hierarchy.constrain(start.whitening.centre)
-    return jax.jit(hierarchy.log_subject)(values, start.whitening.modes, records)
+    return hierarchy.log_subject(values, start.whitening.modes, records)
 
 
 @dataclass(frozen=True)
