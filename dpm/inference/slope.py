@@ -25,9 +25,10 @@ def laplace_slope(
 
     $$\nabla_\varphi F = \nabla_\varphi \{\ell + S + D_b \ell[u]\}$$
 
-    at fixed effects: no derivative goes through the search, the factor or its determinant. $\nabla S$ is the second
-    derivative of $\nabla \ell$ along $c_k$, one column after the other: forward derivatives keep nothing for a way
-    back, and cost half of what the gradient of $S$ does.
+    at fixed effects. No derivative goes through the search, the factor or its determinant. $\nabla S$ is the second
+    derivative of $\nabla \ell$ along $c_k$, one column after the other, and $\nabla D_b \ell[u]$ the first along $u$:
+    forward derivatives keep nothing for a way back, and cost half of what the gradient of $S$ does. $F$ is higher at
+    the mode itself than where a search ended by $r^\top u$, with $r = \nabla_b \ell$ what it left, which is added.
 
     Args:
         density: per-subject log density of the effects, as a function of population values.
@@ -48,7 +49,7 @@ def laplace_slope(
 
     q, shape = len(modes), modes.shape
     units = [jnp.broadcast_to(unit[:, None], shape) for unit in jnp.eye(q)]
-    (of_effects, slope), tangents, value = jax.linearize(gradient, modes, has_aux=True)
+    (rest, slope), tangents, value = jax.linearize(gradient, modes, has_aux=True)
     hessian = jnp.stack([tangents(unit)[0] for unit in units], axis=1)
     curvature = jnp.where(counted, -0.5 * (hessian + jnp.swapaxes(hessian, 0, 1)), jnp.eye(q)[:, :, None])
     lower, definite = blocks.cholesky(curvature)
@@ -61,11 +62,8 @@ def laplace_slope(
         return (sums[0] + 0.5 * twice[0], sums[1] + 0.5 * twice[1]), None
 
     columns = jnp.stack([blocks.solve_upper(lower, unit) for unit in units])
-    (of_effects, slope), _ = lax.scan(along, (of_effects, slope), columns)
+    (of_effects, slope), _ = lax.scan(along, (rest, slope), columns)
     move = blocks.solve(lower, of_effects)
 
-    def drift(at: Vector) -> Float[Array, ""]:
-        return jnp.sum(jnp.where(counted, jax.jvp(density(at), (modes,), (move,))[1], 0.0))
-
-    each = value + 0.5 * (q * jnp.log(2.0 * jnp.pi) - blocks.log_determinant(lower))
-    return jnp.where(definite, each, jnp.nan), slope + jax.grad(drift)(vector)
+    each = value + 0.5 * (q * jnp.log(2.0 * jnp.pi) - blocks.log_determinant(lower)) + jnp.sum(rest * move, axis=0)
+    return jnp.where(definite, each, jnp.nan), slope + tangents(move)[1]
