@@ -47,6 +47,7 @@ class Accuracy(NamedTuple):
         of: the value whose mean moves most.
         log_likelihood: mean of the finer log likelihood less the coarser.
         share: the smoothed weights, which sum to one; none where some cannot be computed.
+        log_density: of the finer posterior at the draws, up to the evidence; none where it was not asked for.
     """
 
     finer: str
@@ -57,6 +58,7 @@ class Accuracy(NamedTuple):
     of: str
     log_likelihood: float
     share: Float[np.ndarray, " draw"]
+    log_density: Float[np.ndarray, " draw"] = np.zeros(0)
 
     @classmethod
     def by(
@@ -133,6 +135,7 @@ def accuracy(
     vectors: Float[Array, "draw population"],
     effects: np.ndarray,
     *,
+    log_density: Float[np.ndarray, " draw"] | None = None,
     key: Key,
     progress: bool = False,
 ) -> Accuracy:
@@ -143,19 +146,23 @@ def accuracy(
         records: the data.
         vectors: draws, unconstrained scale; a few hundred will do.
         effects: modes near which all searches begin.
+        log_density: $\ell + \log p(\varphi)$ at the draws, where it is known.
         key: of Sobol points.
         progress: whether to tell how it goes.
     """
-    exact, each = finer(marginal, records, key=key), []
-    for level in (marginal, exact):
+
+    def density(level: Marginal) -> Float[np.ndarray, " draw"]:
         line = Line(f"likelihood by {described(level)}", shown=progress)
         try:
-            each.append(totals(level, records, vectors, effects, prior=False, line=line))
+            return totals(level, records, vectors, effects, prior=True, line=line)
         finally:
             line.end()
-    coarse, fine = each
+
+    exact = finer(marginal, records, key=key)
+    coarse = density(marginal) if log_density is None else log_density
+    fine = density(exact)
     names = marginal.hierarchy.population_names()
-    return Accuracy.by(described(exact), fine - coarse, np.asarray(vectors), names)
+    return Accuracy.by(described(exact), fine - coarse, np.asarray(vectors), names)._replace(log_density=fine)
 
 
 class Shift(NamedTuple):

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
+from functools import lru_cache, partial
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -26,7 +26,19 @@ ChainMethod = Literal["auto", "vectorized", "parallel", "sequential"]
 Rows = Mapping[str, np.ndarray]
 """What transitions keep, by name, with leading axes `(chain, draw)`."""
 
-Potential = Callable[[Sites, Any], Array]
+
+@runtime_checkable
+class Compiled(Protocol):
+    """A potential whose work is done by functions that are compiled on their own, and may have been for others."""
+
+    def __call__(self, position: Sites, data: Any, /) -> Array:
+        """The potential."""
+
+    def valued(self, position: Sites, data: Any, /) -> tuple[Array, Sites]:
+        """The potential and its gradient."""
+
+
+Potential = Compiled | Callable[[Sites, Any], Array]
 """Minus the log density of a position, given data; equal ones, as two of `NUTS` for one model are, compile once."""
 
 
@@ -80,7 +92,8 @@ class Chains:
         count = self.settings.count
         keys = jax.random.split(key, count) if count > 1 else key[None]
         with computing(self.settings.precision):
-            return _beginning(self.settings)(cast(starts, self.settings.precision), keys, self.data)
+            places = cast(starts, self.settings.precision)
+            return _beginning(self.settings)(places, *self._valued(places), keys)
 
     def shape(self, starts: Sites, *, key: Key) -> Chain:
         """What `begin` gives, in shape and kind alone."""
@@ -98,9 +111,23 @@ class Chains:
 
     def potentials(self, state: Chain) -> np.ndarray:
         """The potential of every chain where it is, computed anew."""
-        anew = jax.jit(jax.vmap(lambda position: self.settings.potential(position, self.data)))
         with computing(self.settings.precision):
-            return np.asarray(anew(state.position))
+            return np.asarray(self._valued(state.position)[0])
+
+    def _valued(self, positions: Sites) -> tuple[Array, Sites]:
+        """The potential and its gradient at every chain's position."""
+        potential = self.settings.potential
+        each = [jax.tree_util.tree_map(lambda rows, k=k: rows[k], positions) for k in range(self.settings.count)]
+        if isinstance(potential, Compiled):
+            found = [potential.valued(position, self.data) for position in each]
+        else:
+            found = [_valued(position, self.data, potential) for position in each]
+        return jax.tree_util.tree_map(lambda *rows: jnp.stack(rows), *found)
+
+
+@partial(jax.jit, static_argnums=2)
+def _valued(position: Sites, data: Any, potential: Potential) -> tuple[Array, Sites]:
+    return jax.value_and_grad(potential)(position, data)
 
 
 def _transition(settings: Settings, data: Any) -> Transition:
@@ -113,13 +140,11 @@ def _transition(settings: Settings, data: Any) -> Transition:
 
 
 @lru_cache(maxsize=COMPILED)
-def _beginning(settings: Settings) -> Callable[[Sites, Array, Any], Chain]:
-    def one(start: Sites, key: Key, data: Any) -> Chain:
-        return _transition(settings, data).begin(start, key=key)
+def _beginning(settings: Settings) -> Callable[[Sites, Array, Sites, Array], Chain]:
+    def one(start: Sites, potential: Array, slope: Sites, key: Key) -> Chain:
+        return _transition(settings, None).begin(start, potential, slope, key=key)
 
-    if settings.side_by_side:
-        return jax.jit(jax.vmap(one, in_axes=(0, 0, None)))
-    return jax.jit(lambda starts, keys, data: lax.map(lambda pair: one(pair[0], pair[1], data), (starts, keys)))
+    return jax.jit(jax.vmap(one))
 
 
 @lru_cache(maxsize=COMPILED)

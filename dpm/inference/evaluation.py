@@ -87,7 +87,7 @@ def evaluate(
     over: Mesh | None,
     starts: Starts,
     parts: tuple[Chunks, ...],
-    share: Share | None = None,
+    share: Share | None,
 ) -> Evaluated:
     r"""$-\sum_i \log p(y_i \mid \varphi) - \log p(\varphi)$ with its gradient, chunk after chunk.
 

@@ -95,8 +95,9 @@ class MarginalNUTS:
                 key=run_key,
             )
         rows = joined(reached.pieces)
-        vectors = jax.vmap(jax.vmap(lambda u: start.whitening.population(u)[0]))(jnp.asarray(rows["u"]))
-        places, found = self._refined(marginal, records, vectors, start, key=check_key)
+        vectors, _, log_volume = jax.vmap(jax.vmap(start.whitening.population))(jnp.asarray(rows["u"]))
+        log_density = -rows["potential"] - np.asarray(log_volume)
+        places, found = self._refined(marginal, records, vectors, log_density, start, key=check_key)
         kept = jnp.take_along_axis(vectors, jnp.asarray(places)[:, :, None], axis=1)
         sites = population_draws(kept.reshape(-1, hierarchy.n_population), hierarchy, records)
         return Draws(
@@ -107,7 +108,7 @@ class MarginalNUTS:
         )
 
     def _refined(
-        self, marginal: Marginal, records: Data, vectors: Array, start: Start, *, key: Key
+        self, marginal: Marginal, records: Data, vectors: Array, log_density: np.ndarray, start: Start, *, key: Key
     ) -> tuple[np.ndarray, Facts]:
         """Which draw stands in each place after the comparison with the next level, and the facts of that.
 
@@ -120,6 +121,7 @@ class MarginalNUTS:
             marginal,
             records,
             vectors,
+            log_density,
             start.optimum.effects,
             checked=self.checked,
             most_shift=self.most_shift,
@@ -160,19 +162,37 @@ class MarginalPotential:
     marginal: Marginal
 
     def __call__(self, position: Sites, around: Around) -> Array:
-        def computed(u: Array) -> tuple[Array, Array]:
-            (vector, move, volume), pull = jax.vjp(around.whitening.population, u)
-            pairs = zip(around.modes, around.slopes, strict=True)
-            begin = tuple(mode + jnp.einsum("keps,p->kes", slope, move) for mode, slope in pairs)
-            found = evaluate(vector, self.marginal, True, None, begin, around.parts)
-            return found.negative - volume, pull((found.slope, jnp.zeros_like(move), -jnp.ones_like(volume)))[0]
-
         @jax.custom_vjp
         def negative(u: Array) -> Array:
-            return computed(u)[0]
+            return self._computed(u, around)[0]
 
-        negative.defvjp(computed, lambda slope, weight: (weight * slope,))
+        negative.defvjp(lambda u: self._computed(u, around), lambda slope, weight: (weight * slope,))
         return negative(position["u"])
+
+    def valued(self, position: Sites, around: Around) -> tuple[Array, Sites]:
+        """The potential and its gradient, by what the search for the maximum has compiled already."""
+        value, slope = self._computed(position["u"], around)
+        return value, {"u": slope}
+
+    def _computed(self, u: Array, around: Around) -> tuple[Array, Array]:
+        vector, begin = _placed(u, around)
+        found = evaluate(vector, self.marginal, True, None, begin, around.parts, None)
+        return _pulled(u, around.whitening, found.negative, found.slope)
+
+
+@jax.jit
+def _placed(u: Array, around: Around) -> tuple[Array, tuple[Array, ...]]:
+    """Population values, and where the searches for modes begin."""
+    vector, move, _ = around.whitening.population(u)
+    pairs = zip(around.modes, around.slopes, strict=True)
+    return vector, tuple(mode + jnp.einsum("keps,p->kes", slope, move) for mode, slope in pairs)
+
+
+@jax.jit
+def _pulled(u: Array, whitening: Whitening, negative: Array, slope: Array) -> tuple[Array, Array]:
+    """The potential and its gradient in `u` from those in population values."""
+    (_, move, volume), pull = jax.vjp(whitening.population, u)
+    return negative - volume, pull((slope, jnp.zeros_like(move), -jnp.ones_like(volume)))[0]
 
 
 def _of_places(stats: dict[str, np.ndarray], places: np.ndarray) -> dict[str, np.ndarray]:

@@ -59,6 +59,7 @@ def refined(
     marginal: Marginal,
     records: Data,
     vectors: Float[Array, "chain draw population"],
+    log_density: Float[np.ndarray, "chain draw"],
     effects: np.ndarray,
     *,
     checked: int,
@@ -77,6 +78,7 @@ def refined(
         marginal: the level that draws rest on.
         records: the data.
         vectors: all draws, unconstrained scale.
+        log_density: of the posterior at that level, at the draws.
         effects: modes near which all searches begin.
         checked: draws at which levels are compared.
         most_shift: of a mean under the next level [posterior standard deviations].
@@ -91,14 +93,17 @@ def refined(
     Source: Vihola, Helske & Franks 2020, Scandinavian Journal of Statistics 47, 1339-1376, doi 10.1111/sjos.12492.
     """
     first_key, second_key, choice_key = jax.random.split(key, 3)
-    found = accuracy(marginal, records, _some(vectors, checked), effects, key=first_key, progress=progress)
+
+    def compared(level: Marginal, at: Array, known: np.ndarray, own: Key) -> Accuracy:
+        return accuracy(level, records, at, effects, log_density=known, key=own, progress=progress)
+
+    found = compared(marginal, _some(vectors, checked), _some(log_density, checked), first_key)
     unmoved = np.broadcast_to(np.arange(vectors.shape[1]), vectors.shape[:2])
     if _near(found, most_shift):
         return Refined(unmoved, _facts(found))
     if not np.isfinite(found.shift):
         return _unreached(found, most_shift)
-    every = vectors.reshape(-1, vectors.shape[-1])
-    whole = accuracy(marginal, records, every, effects, key=first_key, progress=progress)
+    whole = compared(marginal, vectors.reshape(-1, vectors.shape[-1]), log_density.ravel(), first_key)
     if not whole.reliable:
         return _unreached(whole, most_shift)
     if _near(whole, most_shift):  # what too few draws had said otherwise
@@ -109,7 +114,8 @@ def refined(
     places = resampled(share, key=choice_key)
     exact = finer(marginal, records, key=first_key)  # by the same points
     moved = jnp.take_along_axis(vectors, jnp.asarray(places)[:, :, None], axis=1)
-    after = accuracy(exact, records, _some(moved, checked), effects, key=second_key, progress=progress)
+    known = np.take_along_axis(whole.log_density.reshape(share.shape), places, axis=1)
+    after = compared(exact, _some(moved, checked), _some(known, checked), second_key)
     if not _near(after, most_shift):
         return _unreached(after, most_shift)
     note = (
@@ -144,9 +150,9 @@ def _fewest(share: Float[np.ndarray, "chain draw"]) -> float:
     return float(np.min(np.divide(sums**2, squares, out=np.zeros(len(share)), where=squares > 0.0)))
 
 
-def _some(vectors: Float[Array, "chain draw population"], count: int) -> Float[Array, "_count population"]:
-    """So many of all draws, evenly; not fewer than weights can be judged by."""
-    flat = vectors.reshape(-1, vectors.shape[-1])
+def _some[Values: (Array, np.ndarray)](values: Values, count: int) -> Values:
+    """Those of so many of all draws, evenly, the chains one after the other; of enough to judge weights by."""
+    flat = values.reshape(-1, *values.shape[2:])
     return flat[np.linspace(0, len(flat) - 1, min(max(count, FEWEST), len(flat))).astype(int)]
 
 

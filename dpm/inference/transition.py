@@ -129,10 +129,9 @@ class Transition:
     target_accept: float
     max_tree_depth: int
 
-    def begin(self, start: Sites, *, key: Key) -> Chain:
-        """The state of a chain at its start."""
+    def begin(self, start: Sites, potential: Array, slope: Sites, *, key: Key) -> Chain:
+        """The state of a chain at its start, with the potential there and its gradient."""
         own, adapt_key, _ = jax.random.split(jax.random.split(key)[0], 3)
-        potential, slope = jax.value_and_grad(self.potential)(start)
         begin, _ = warmup_adapter(self.warmup, target_accept_prob=self.target_accept)
         adapted = begin(IntegratorState(z=start), adapt_key, jnp.asarray(1.0))
         zero, none = jnp.zeros((), int), jnp.zeros(())

@@ -69,6 +69,30 @@ def test_what_has_not_converged_in_time_says_so() -> None:
     assert int(modes.steps) == 3
 
 
+def test_near_a_mode_curvatures_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts of a Poisson variate: the same modes as by Newton's steps alone, from fewer curvatures."""
+    counts = jnp.array([0.0, 1.0, 5.0, 40.0])
+
+    def density(effects: Array) -> PerSubject:
+        return counts * effects[0] - jnp.exp(effects[0]) - 0.5 * effects[0] ** 2
+
+    kept = find_modes(density, jnp.zeros((1, 4)))
+    monkeypatch.setattr("dpm.inference.conditional.STEADY", 0.0)
+    newton = find_modes(density, jnp.zeros((1, 4)))
+    assert bool(kept.converged.all()) and bool(newton.converged.all())
+    assert int(kept.steps) < int(newton.steps)
+    np.testing.assert_allclose(kept.effects, newton.effects, atol=1e-9)
+    np.testing.assert_allclose(counts - jnp.exp(kept.effects[0]) - kept.effects[0], 0.0, atol=1e-7)
+
+
+def test_a_kept_curvature_that_does_not_serve_is_taken_anew() -> None:
+    """It falls to a fiftieth within a tenth of a standard deviation: steps by the first would take thousands."""
+    modes = find_modes(lambda b: -0.5 * b[0] ** 2 - 1e4 * b[0] ** 4, jnp.full((1, 1), 0.02))
+    assert bool(modes.converged.all())
+    assert 1 < int(modes.steps) < 10
+    assert float(jnp.abs(modes.effects).max()) < 1e-8
+
+
 @pytest.mark.parametrize("name", ["theophylline", "poisson", "positive_effect"])
 def test_the_gradient_is_zero_at_the_mode(name: str) -> None:
     prepared = marginal(name, "laplace", 1)

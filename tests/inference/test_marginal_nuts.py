@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,10 +18,13 @@ from dpm.inference import chunks
 from dpm.inference.accuracy import Accuracy, accuracy, finer
 from dpm.inference.chains import ChainMethod
 from dpm.inference.checkpoint import Checkpoint
+from dpm.inference.evaluation import evaluate
 from dpm.inference.laplace import Laplace
 from dpm.inference.marginal_nuts import Around, MarginalNUTS, MarginalPotential
 from dpm.inference.progress import Ticker
+from dpm.inference.refined import Refined, Unreached, refined
 from dpm.inference.start import Start
+from dpm.inference.surface import totals
 
 from .examples import EXAMPLES, each, hierarchy, marginal, records
 
@@ -86,6 +90,45 @@ def test_levels_climb() -> None:
     two = finer(one, records(name), key=KEY)
     assert (len(one.nodes), len(two.nodes)) == (7**3, 13**3)
     assert len(finer(marginal(name, "qmc", 64), records(name), key=KEY).nodes) == 256
+
+
+def test_densities_that_are_known_are_not_computed_anew() -> None:
+    name = "wang_additive"
+    begun, data, coarse = start(name), records(name), marginal(name, "laplace", 1)
+    draws, effects = begun.optimum.sample(40, key=KEY), begun.optimum.effects
+    found = accuracy(coarse, data, draws, effects, key=KEY)
+    known = totals(coarse, data, draws, effects, prior=True)
+    again = accuracy(coarse, data, draws, effects, log_density=known, key=KEY)
+    np.testing.assert_allclose(again.share, found.share, rtol=1e-10)
+    fine = totals(finer(coarse, data, key=KEY), data, draws, effects, prior=True)
+    np.testing.assert_allclose(again.log_density, fine, rtol=1e-12)
+    other = accuracy(coarse, data, draws, effects, log_density=known - 0.1 * np.arange(40), key=KEY)
+    assert not np.allclose(other.share, found.share, rtol=0.1)
+
+
+def test_draws_are_handed_on_with_their_log_densities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the sampler, without the volume of its variables, are those of the marginal with the prior."""
+    handed: list[np.ndarray] = []
+
+    def seen(*arguments: Any, **settings: Any) -> Refined | Unreached:
+        handed.extend(np.asarray(one) for one in arguments[2:4])
+        return refined(*arguments, **settings)
+
+    monkeypatch.setattr("dpm.inference.marginal_nuts.refined", seen)
+    data = records("wang_additive")
+    SHORT.run(EXAMPLES["wang_additive"].model, data, key=KEY)
+    vectors, log_density = handed
+    assert log_density.shape == (2, 60)
+    prepared, effects = marginal("wang_additive", "laplace", 1), np.zeros((1, data.n_subjects))
+    expected = totals(prepared, data, jnp.asarray(vectors.reshape(-1, vectors.shape[-1])), effects, prior=True)
+    np.testing.assert_allclose(log_density.ravel(), expected, atol=1e-8)
+
+
+def test_chains_begin_by_what_the_search_for_the_maximum_has_compiled() -> None:
+    before = evaluate._cache_size()  # type: ignore[attr-defined]
+    found = SHORT.run(EXAMPLES["theophylline"].model, records("theophylline"), key=KEY)
+    assert found.facts["chains"] == 2
+    assert evaluate._cache_size() == before + 1  # type: ignore[attr-defined]
 
 
 def test_an_uneven_tail_of_equal_weights_is_no_ground_for_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

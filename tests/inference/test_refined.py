@@ -124,13 +124,15 @@ def by_log_ratios(monkeypatch: pytest.MonkeyPatch, *apart: Ratios) -> Refined | 
     def compared(*arguments: Any, **_: object) -> Accuracy:
         vectors = next(one for one in arguments if getattr(one, "ndim", 0) > 1)
         flat = np.asarray(vectors).reshape(-1, 1)
-        return Accuracy.by("a finer level", next(turns)(flat[:, 0]), flat, ["decay"])
+        known = Accuracy.by("a finer level", next(turns)(flat[:, 0]), flat, ["decay"])
+        return known._replace(log_density=np.zeros(len(flat)))
 
     monkeypatch.setattr(module, "accuracy", compared)
     found = refined(
         marginal("wang_additive", "laplace", 1),
         records("wang_additive"),
         DRAWS,
+        np.zeros(DRAWS.shape[:2]),
         np.zeros((1, 10)),
         checked=100,
         most_shift=0.1,
@@ -234,9 +236,9 @@ def test_weights_are_judged_by_as_many_draws_as_that_takes(monkeypatch: pytest.M
 
     monkeypatch.setattr(module, "accuracy", counted)
     settings: dict[str, Any] = {"most_shift": 0.1, "progress": False, "key": KEY}
-    prepared, data = marginal("wang_additive", "laplace", 1), records("wang_additive")
+    draws = marginal("wang_additive", "laplace", 1), records("wang_additive"), DRAWS, np.zeros(DRAWS.shape[:2])
     for checked in (1, 100):
-        assert isinstance(refined(prepared, data, DRAWS, np.zeros((1, 10)), checked=checked, **settings), Refined)
+        assert isinstance(refined(*draws, np.zeros((1, 10)), checked=checked, **settings), Refined)
     assert seen == [30, 100]
 
 
