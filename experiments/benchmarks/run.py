@@ -7,6 +7,7 @@ from pathlib import Path
 from experiments.benchmarks import (
     devices,
     engine,
+    gradient,
     growth,
     integral,
     joint,
@@ -35,6 +36,7 @@ BENCHMARKS = {
     "joint": ("joint.json", joint),
     "growth": ("growth.json", growth),
     "integral": ("integral.json", integral),
+    "gradient": ("gradient.json", gradient),
     "devices": ("devices.json", devices),
 }
 SIZED = (
@@ -44,6 +46,7 @@ SIZED = (
     "joint",
     "growth",
     "integral",
+    "gradient",
     "devices",
     *(f"posterior_{name}" for name in posteriors.USUAL),
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.benchmarks import growth, joint_posterior, logistic, nlme_rest, programs, simulators
+from experiments.benchmarks import gradient, growth, joint_posterior, logistic, nlme_rest, programs, simulators
 from experiments.benchmarks.joint_posterior import ASSOCIATION, judged
 
 
@@ -94,3 +94,13 @@ def test_the_peak_of_memory_can_be_forgotten() -> None:
     del held
     programs.forget_peak()
     assert programs.peak_gb() == pytest.approx(programs.memory_gb(), abs=0.1)
+
+
+@pytest.mark.parametrize("name", gradient.BY_HAND)
+def test_what_was_written_by_hand_has_the_gradient_of_the_model(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = simulators.cohort(name, 30).records()
+    assert list(gradient.agreeing(name, records)) == ["dpm", "by hand"]
+    wrong = gradient.BY_HAND[name]
+    monkeypatch.setitem(gradient.BY_HAND, name, lambda data: lambda vector, z: 1.001 * wrong(data)(vector, z))
+    with pytest.raises(AssertionError):
+        gradient.agreeing(name, records)
