@@ -24,7 +24,7 @@ LONG = 1000
 
 NODES = {0: 1, 1: 9, 2: 7, 3: 5}
 """Of quadrature, per effect, by how many effects do not enter linearly. Of onset and pace of three markers in 10,000
-subjects 5 were refused, 0.19 standard errors from the next level; 7 would be 0.07 from it, by slopes at 1,000."""
+subjects 5 were refused, 0.19 standard errors from the next level; 7 are 0.09 from it (experiments/benchmarks)."""
 
 MOST_SHIFT = 0.1
 """Of a maximum by the next level of accuracy [standard errors]."""
