@@ -21,7 +21,8 @@ class Modes(NamedTuple):
 
     Attributes:
         effects: each subject's mode, on the unconstrained scale.
-        decrement: squared Newton decrement there, $g^\top H^{-1} g$; infinite where the curvature is not definite.
+        decrement: squared Newton decrement there, $g^\top H^{-1} g$, by the curvature that was last evaluated; infinite
+            where that is not definite.
         converged: whether it fell below the tolerance.
         steps: evaluations of curvatures, until the slowest subject was done.
     """
@@ -64,7 +65,7 @@ def derivatives(density: Density, effects: Effects) -> tuple[PerSubject, Effects
 
 CLOSE = 1e-12
 """Squared decrement at which a search ends: a mode is then 1e-6 conditional standard deviations away, and the step that
-is left, which is known, brings it within the square of that."""
+is left, which is known, brings it within the square of that; by a curvature that was kept, within some 1e-9."""
 
 NEAR = 1e-4
 """Squared decrement below which a step may also be taken because it lowers the decrement: a hundredth of a conditional
@@ -208,8 +209,16 @@ def _advance(density: Density, state: _State, tolerance: float) -> _State:
 
 
 def _go_on(density: Density, state: _State, tolerance: float) -> _State:
-    """Steps with the curvatures of `state`, while all subjects are near their modes and come nearer."""
+    """Steps with the curvatures of `state`, while all subjects are near their modes and come nearer.
+
+    Decrements are by these curvatures too: that the density curves downwards where they end is for a marginal
+    likelihood to see, which takes the curvature there.
+    """
     lower, _ = blocks.cholesky(state.curvature)
+
+    def total(effects: Effects) -> tuple[Float[Array, ""], PerSubject]:
+        each = density(effects)
+        return jnp.sum(each), each
 
     def going(carry: tuple[_State, Bool[Array, ""]]) -> Bool[Array, ""]:
         state, falling = carry
@@ -220,11 +229,12 @@ def _go_on(density: Density, state: _State, tolerance: float) -> _State:
         state, _ = carry
         done = state.decrement < FINER * tolerance
         trial = state.effects + jnp.where(done, 0.0, blocks.solve(lower, state.gradient))
-        gradient = jax.grad(lambda effects: jnp.sum(density(effects)))(trial)
+        (_, value), gradient = jax.value_and_grad(total, has_aux=True)(trial)
         decrement = jnp.sum(blocks.solve_lower(lower, gradient) ** 2, axis=0)
-        better = ~done & (decrement < FALL * state.decrement)
+        better = ~done & jnp.isfinite(value) & (decrement < FALL * state.decrement)
         moved = state._replace(
             effects=jnp.where(better, trial, state.effects),
+            value=jnp.where(better, value, state.value),
             gradient=jnp.where(better, gradient, state.gradient),
             decrement=jnp.where(better, decrement, state.decrement),
         )

@@ -162,6 +162,8 @@ class Marginal:
                 return self.density(self.hierarchy.constrain(at), records)
 
             each, slope = laplace_slope(density, vector, modes.effects, counted)
+            # A search that keeps curvatures may end where the density curves upwards: that is no mode.
+            modes = modes._replace(converged=modes.converged & ~jnp.isnan(each))
             return jnp.where(counted, jnp.where(modes.converged, each, jnp.nan), 0.0), modes, slope
 
         def total(at: Float[Array, " population"]) -> tuple[Float[Array, ""], tuple[PerSubject, Modes]]:

@@ -170,7 +170,9 @@ class MarginalPotential:
         return negative(position["u"])
 
     def valued(self, position: Sites, around: Around) -> tuple[Array, Sites]:
-        """The potential and its gradient, by what the search for the maximum has compiled already."""
+        """The potential and its gradient; on one device, and of no more subjects than a sample is worth while for, by
+        what the search for the maximum has compiled already.
+        """
         value, slope = self._computed(position["u"], around)
         return value, {"u": slope}
 

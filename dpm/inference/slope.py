@@ -27,8 +27,9 @@ def laplace_slope(
 
     at fixed effects. No derivative goes through the search, the factor or its determinant. $\nabla S$ is the second
     derivative of $\nabla \ell$ along $c_k$, one column after the other, and $\nabla D_b \ell[u]$ the first along $u$:
-    forward derivatives keep nothing for a way back, and cost half of what the gradient of $S$ does. $F$ is higher at
-    the mode itself than where a search ended by $r^\top u$, with $r = \nabla_b \ell$ what it left, which is added.
+    forward derivatives keep nothing for a way back, and cost half of what the gradient of $S$ does. To first
+    order $F$ is higher at the mode itself than where a search ended by $r^\top u$, with $r = \nabla_b \ell$ what it
+    left, which is added.
 
     Args:
         density: per-subject log density of the effects, as a function of population values.

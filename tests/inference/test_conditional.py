@@ -10,8 +10,9 @@ from jax import numpy as jnp
 from numpyro import distributions as dist
 from numpyro import handlers
 
+from dpm.cohort.records import Records
 from dpm.inference import blocks
-from dpm.inference.conditional import CLOSE, Density, derivatives, find_modes, implicit_modes
+from dpm.inference.conditional import CLOSE, Density, Modes, derivatives, find_modes, implicit_modes
 from dpm.inference.hierarchy import Hierarchy
 from dpm.inference.marginal import Marginal
 from dpm.types import Array, PerSubject
@@ -91,6 +92,49 @@ def test_a_kept_curvature_that_does_not_serve_is_taken_anew() -> None:
     assert bool(modes.converged.all())
     assert 1 < int(modes.steps) < 10
     assert float(jnp.abs(modes.effects).max()) < 1e-8
+
+
+def test_one_subject_that_a_kept_curvature_does_not_serve_is_enough_to_take_all_anew() -> None:
+    """The first comes nearer tenfold and more by every such step; the second never does."""
+
+    def density(effects: Array) -> PerSubject:
+        b = effects[0]
+        return jnp.stack([-0.5 * b[0] ** 2 - 0.01 * b[0] ** 3, -0.5 * b[1] ** 2 - 1e4 * b[1] ** 4])
+
+    modes = find_modes(density, jnp.array([[0.05, 0.02]]))
+    assert bool(modes.converged.all())
+    assert int(modes.steps) < 10
+    np.testing.assert_allclose(modes.effects, 0.0, atol=1e-8)
+
+
+def test_no_kept_curvature_leads_where_the_density_is_zero() -> None:
+    modes = find_modes(lambda b: -0.5 * b[0] ** 2 + jnp.where(b[0] > -0.05, -jnp.inf, 0.0), jnp.full((1, 1), -0.09))
+    assert not bool(modes.converged.any())
+    assert float(modes.effects[0, 0]) <= -0.05
+
+
+def saddle(data: Records) -> None:
+    """Along the second effect the density curves downwards beside the plane on which the first has its mode."""
+    numpyro.sample("x", dist.Normal())
+    with numpyro.plate("subject", data.n_subjects, dim=-1):
+        a, b = (numpyro.sample(name, dist.Normal()) for name in "ab")
+        numpyro.factor("rest", 0.5 * b**2 - 10.0 * (a - 0.01) * b**2 - 300.0 * b**4)
+
+
+def test_a_saddle_is_no_mode_for_the_marginal() -> None:
+    data = records("wang_additive")
+    prepared = Marginal(Hierarchy.of(saddle, data))
+    everybody = jnp.ones(data.n_subjects, bool)
+
+    def found(b: float) -> tuple[PerSubject, Modes]:
+        start = jnp.broadcast_to(jnp.array([[0.05], [b]]), (2, data.n_subjects))
+        return prepared.log_marginal_and_slope(jnp.zeros(1), data, start, everybody)[:2]
+
+    each, modes = found(1e-9)
+    assert not bool(modes.converged.any()) and bool(jnp.isnan(each).all())
+    each, modes = found(1e-3)
+    assert bool(modes.converged.all()) and bool(jnp.isfinite(each).all())
+    np.testing.assert_allclose(modes.effects[1] ** 2, (0.01 - modes.effects[0]) / 60.0, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["theophylline", "poisson", "positive_effect"])

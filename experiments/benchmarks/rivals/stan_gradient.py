@@ -3,11 +3,13 @@
     python stan_gradient.py PROGRAM.stan GIVEN.json SHORT LONG
 
 GIVEN.json holds `data` and `init`. Two runs of one chain, alike but for their SHORT and LONG draws, after a warm-up so
-short that trees are as large as they may be. Prints one line of JSON.
+short that trees are as large as they may be. The seed is another every time, since httpstan keeps the draws of a run
+that it knows. Prints one line of JSON.
 """
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ DEPTH, WARMUP = 7, 100
 
 def main(program: str, given: str, short: int, long: int) -> None:
     told = json.loads(Path(given).read_text())
-    posterior = stan.build(Path(program).read_text(), data=told["data"], random_seed=1)
+    posterior = stan.build(Path(program).read_text(), data=told["data"], random_seed=time.time_ns() % 2**31)
     spent, steps = [], []
     for draws in (short, long):
         began = used()
@@ -28,6 +30,8 @@ def main(program: str, given: str, short: int, long: int) -> None:
         spent.append(used()[1] - began[1])
         steps.append(int(np.sum(fit["n_leapfrog__"])))
     gradients = steps[1] - steps[0]
+    if not spent[1] > 1.5 * spent[0]:
+        raise SystemExit("the longer run took no longer: its draws were not computed anew")
     print(json.dumps({"seconds": (spent[1] - spent[0]) / gradients, "gradients": gradients, "version": version()}))
 
 
