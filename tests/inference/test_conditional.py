@@ -94,7 +94,7 @@ def test_a_kept_curvature_that_does_not_serve_is_taken_anew() -> None:
     assert float(jnp.abs(modes.effects).max()) < 1e-8
 
 
-def test_one_subject_that_a_kept_curvature_does_not_serve_is_enough_to_take_all_anew() -> None:
+def test_a_subject_that_a_kept_curvature_does_not_serve_holds_up_none() -> None:
     """The first comes nearer tenfold and more by every such step; the second never does."""
 
     def density(effects: Array) -> PerSubject:
