@@ -45,7 +45,7 @@ def chosen(model: Model, records: Data, *, method: str = "auto") -> tuple[Method
       diverged, once, and they take four times as long (`growth` in experiments/sbc).
     - Levels of a group whose spread is learned: `MarginalNUTS`. Few levels leave their spread so uncertain that `NUTS`
       diverges, of however many subjects: three markers at four sites, of 100 subjects 6 to 539 times in 4,000 draws, of
-      1,000 subjects 7 times in 2,000; `MarginalNUTS` of neither (experiments/benchmarks).
+      1,000 subjects 7 and 84 times in 2,000; `MarginalNUTS` of neither (experiments/benchmarks).
     - Otherwise `NUTS`, which is exact.
 
     Raises:
