@@ -42,7 +42,7 @@ class MarginalNUTS:
     for few levels of a group, and for few subjects, whose spreads and correlations may be near their ends, where `NUTS`
     meets a funnel. Of lines in 27 children (orthodont) `NUTS` has 34 to 293 divergences in 6,000 draws and a least
     effective size of 23 to 278, this none and 1,666 or more; of three markers in 100 subjects 6 to 539 and
-    17 to 31 of 4,000, this none and 2,504 (experiments/benchmarks).
+    13 to 71 of 4,000, this none and 2,196 or more (experiments/benchmarks).
 
     Attributes:
         level: accuracy of the integral, see `Marginal`.
