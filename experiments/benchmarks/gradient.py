@@ -146,7 +146,7 @@ BY_HAND = {"logistic": logistic, "latent_time": latent_time}
 
 
 def composed(name: str, records: Records) -> tuple[Hierarchy, Density]:
-    """Dpm's."""
+    """The model of `simulators` as dpm has it."""
     hierarchy = Hierarchy.of(simulators.MODELS[name](), records)
 
     def density(vector: Array, z: Array) -> Array:
@@ -157,7 +157,7 @@ def composed(name: str, records: Records) -> tuple[Hierarchy, Density]:
 
 
 def agreeing(name: str, records: Records) -> dict[str, Callable[[], None]]:
-    """Dpm's gradient and that by hand, compiled, `CALLS` of them one after the other.
+    """The gradients of dpm and by hand, compiled, `CALLS` of them one after the other.
 
     Raises:
         AssertionError: they are not the same at two points.
@@ -174,9 +174,7 @@ def agreeing(name: str, records: Records) -> dict[str, Callable[[], None]]:
     return {label: _calls(gradient, vector, effects) for label, gradient in each.items()}
 
 
-def _calls(
-    gradient: Callable[[Array, Array], tuple[Array, Array]], vector: Array, effects: Array
-) -> Callable[[], None]:
+def _calls(gradient: Gradient, vector: Array, effects: Array) -> Callable[[], None]:
     """In one compiled loop, as a sampler has it, each from where the last one has moved to: a very little."""
 
     def step(_: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -238,9 +236,9 @@ def text(result: dict[str, Any]) -> str:
             continue
         ours, by_hand, ratio = (float(np.median([one[key] for one in own])) for key in ("dpm", "by hand", "ratio"))
         stan = [one["seconds"] for one in runs["stan"] if isinstance(one, dict)]
-        theirs = (
-            [shown(float(np.median(stan))), f"{np.median(stan) / ours:.1f}"] if stan else [str(*runs["stan"][:1]), ""]
-        )
+        theirs = [str(next(iter(runs["stan"]), "")), ""]
+        if stan:
+            theirs = [shown(float(np.median(stan))), f"{np.median(stan) / ours:.1f}"]
         rows.append([name, f"{int(n):,}", shown(ours), shown(by_hand), f"{ratio:.2f}", *theirs])
     return markdown(["model", "subjects", "dpm", "by hand", "dpm / by hand", "Stan", "Stan / dpm"], rows)
 
